@@ -1,0 +1,45 @@
+"""Errors a user sees, and the one place that maps them to exit codes (testbed.cli)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in an input: where (file:line:col: path), and a message that says found, allowed, next."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.path}: {self.message}"
+
+
+class ShaketableError(Exception):
+    """Base of all errors that end in a message instead of a traceback."""
+
+    exit_code = 4
+
+
+class InputError(ShaketableError):
+    """Bad input (exit 2): all problems at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[Problem] | str) -> None:
+        self.problems = [] if isinstance(problems, str) else list(problems)
+        super().__init__(problems if isinstance(problems, str) else "\n".join(str(p) for p in self.problems))
+
+
+class CannotRun(ShaketableError):
+    """The machine or the world can't do it (exit 4): what is missing and the command that mends it."""
+
+
+class RunInvalid(ShaketableError):
+    """The run happened but may not be believed (exit 3)."""
+
+    exit_code = 3

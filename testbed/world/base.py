@@ -1,0 +1,181 @@
+"""The World protocol: the one door between an experiment and what it runs on, twin or live.
+
+Times are nominal seconds since the load's origin (t = 0 is the start of the warm-up); worlds that dilate or
+shrink convert inside. A world owns time: nothing outside sleeps or reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from controller.decision import Decision
+from controller.model import Model
+from controller.observation import Observation
+from testbed.scenario.model import Scenario
+from testbed.topology.model import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Piecewise-constant bandwidth of one link (both directions, or one: "a->b").
+
+    times ascending, s; rates bit/s nominal from that time on. For a packet-opportunity trace `file` and
+    `scale` are set as well and a world that can replays it packet by packet; the rates are its 100 ms means.
+    """
+
+    link: str
+    times: tuple[float, ...]
+    rates: tuple[float, ...]
+    file: str | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDraw:
+    """One task, everything random about it drawn beforehand (design.md §3). Nominal units.
+
+    at: intended send, s. access: delay of its access channel, s. work: per stage, s at speed 1 (before
+    contention and node speed). size: factor on all bytes of its DAG.
+    """
+
+    id: int
+    ingress: str
+    type: str
+    at: float
+    deadline: float  # relative, s
+    access: float
+    work: Mapping[str, float]
+    size: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """What became of a task. outcome: "on_time" | "late" | "expired" | "refused" | "unanswered"."""
+
+    id: int
+    ingress: str
+    type: str
+    at: float
+    deadline: float
+    outcome: str
+    latency: float | None
+    attempts: int
+    lag: float  # actual − intended send, s nominal
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """One visit of one stage at one instance; times nominal since t = 0; outcome "done"|"dropped"|"lost"."""
+
+    task: int
+    stage: str
+    service: str
+    instance: str
+    node: str
+    attempt: int
+    arrived: float
+    started: float | None
+    finished: float | None
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bed:
+    """Everything a world needs to come up."""
+
+    run_id: str
+    seed: int
+    scenario: Scenario
+    topology: Topology
+    model: Model
+    initial: Decision
+    tracks: tuple[Track, ...] = ()
+    needs: Mapping[str, frozenset[str]] = field(default_factory=dict)  # link → shape fields a fault will change
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """A disturbance in force or undone. verified: read back from the machine, not assumed."""
+
+    id: str
+    verb: str
+    target: str
+    shape: Mapping[str, Any]
+    applied_at: float
+    verified: bool
+    evidence: str
+    reverted_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of events.jsonl: planned and actual time, nominal s (None: before the load's origin)."""
+
+    kind: str
+    planned: float | None
+    actual: float | None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class World(Protocol):
+    """A place a scenario runs in."""
+
+    name: str
+
+    def cannot(self, scenario: Scenario, topology: Topology) -> list[str]:
+        """What this scenario asks for that this world can't do, one sentence each. Touches nothing."""
+        ...
+
+    def up(self, bed: Bed) -> None:
+        """Build, verify by reading back, start the initial instances, measure the links. All or nothing."""
+        ...
+
+    def start(self) -> None:
+        """Set t = 0: tracks begin to play, tasks offered from now on are sent."""
+        ...
+
+    def offer(self, tasks: Sequence[TaskDraw]) -> None:
+        """Hand tasks to their gateways; each is sent at its own intended time."""
+        ...
+
+    def advance(self, until: float) -> None:
+        """Let time pass until `until`; returns earlier when something was detected that asks for a decision."""
+        ...
+
+    def now(self) -> float: ...
+
+    def observe(self, slot: int) -> Observation:
+        """Measurements since the last call."""
+        ...
+
+    def apply(self, decision: Decision) -> None:
+        """Carry out the actions, make before break; returns at once, outcomes are events."""
+        ...
+
+    def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
+        """Verbs: "link_state" {up}, "link_shape" {rate, delay, jitter, loss factors or values}."""
+        ...
+
+    def undo(self, disturbance: Disturbance) -> Disturbance: ...
+
+    def events(self) -> list[Event]:
+        """Events since the last call."""
+        ...
+
+    def rows(self) -> tuple[list[TaskRow], list[StageRow]]:
+        """Task and stage rows completed since the last call."""
+        ...
+
+    def measures(self) -> Mapping[str, Any]:
+        """World-specific parts of summary.json and metadata.json (links, utilisation, lag, backends, …)."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """What a live table shows: instances, queues, link rates."""
+        ...
+
+    def down(self) -> None:
+        """Revert every disturbance and remove everything. May be called twice, and after a failed `up`."""
+        ...
