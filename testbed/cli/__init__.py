@@ -1,0 +1,157 @@
+"""The command `testbed`: argparse, one function per word, one place that maps errors to exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import CannotRun, InputError, ShaketableError
+
+EXIT_CODES = """exit codes: 0 every checked claim passes (or none was made) · 1 one fails · 2 bad input ·
+3 one is unknown, or the run was invalid · 4 could not run · 130 interrupted (and cleaned up)"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code of design.md §5."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.do(arguments))
+    except ShaketableError as error:
+        print(f"testbed: {error}" if not isinstance(error, InputError) else str(error), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("testbed: interrupted; `testbed clean` removes what may be left", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="testbed",
+        description="A shake table for edge AI: emulate an edge for real, load it, shake it, ask whether a claim held.",
+        epilog=f"Begin with `testbed doctor`, then `testbed plan scenarios/demo.yaml`.\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    words = p.add_subparsers(dest="word", required=True, metavar="COMMAND")
+
+    c = _word(words, "doctor", doctor, "what this machine can do, what is missing, and the command that mends it")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
+
+    c = _word(words, "check", check, "validate scenario files; all errors at once, with line and column")
+    c.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    _sets(c)
+
+    c = _word(words, "plan", plan, "dry run: placement, timeline and resources; touches nothing")
+    c.add_argument("file", type=Path, metavar="FILE")
+    c.add_argument("--policy", metavar="NAME", help="instead of the scenario's policy")
+    c.add_argument("--seed", type=int, metavar="N", help="instead of run.seed")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
+    _sets(c)
+
+    c = _word(words, "run", run, "one run, with records and a verdict; Ctrl-C reverts, removes and still reports")
+    c.add_argument("file", type=Path, metavar="FILE")
+    c.add_argument("--in", dest="world", choices=("live", "twin"), default="live", help="the world to run in (default live)")
+    c.add_argument("--policy", metavar="NAME", help="instead of the scenario's policy")
+    c.add_argument("--seed", type=int, metavar="N", help="instead of run.seed")
+    c.add_argument("--dilate", type=float, metavar="K", help="everything K times slower: times × K, rates ÷ K")
+    c.add_argument("--shrink", type=float, metavar="K", help="payloads and bandwidths ÷ K; transmission times stay")
+    c.add_argument("--out", type=Path, metavar="DIR", help="records go here (default results/NAME-TIME-sSEED)")
+    c.add_argument("--json", action="store_true", help="print summary.json at the end, progress to stderr")
+    _sets(c)
+
+    c = _word(words, "report", report, "one self-contained page from the records of a run")
+    c.add_argument("folder", type=Path, metavar="DIR")
+    c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
+
+    c = _word(words, "clean", clean, "remove what dead runs left; touches nothing that is not ours")
+    c.add_argument("--run", metavar="ID", help="only this run")
+    c.add_argument("--plan", action="store_true", help="say what would be removed, remove nothing")
+    return p
+
+
+def _word(words: Any, name: str, do: Any, text: str) -> argparse.ArgumentParser:
+    c: argparse.ArgumentParser = words.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES)
+    c.set_defaults(do=do)
+    return c
+
+
+def _sets(c: argparse.ArgumentParser) -> None:
+    c.add_argument(
+        "--set", dest="sets", action="append", default=[], metavar="PATH=VALUE",
+        help="change a value of the scenario by its path, e.g. load=2, topology=FILE, run.duration='20 s'; repeatable",
+    )  # fmt: skip
+
+
+def _overrides(arguments: argparse.Namespace) -> list[str]:
+    """--policy, --seed, --dilate and --shrink are short for --set, and come after it."""
+    sets = list(arguments.sets)
+    for option, path in (("policy", "policy.name"), ("seed", "run.seed"), ("dilate", "run.dilate"), ("shrink", "run.shrink")):
+        value = getattr(arguments, option, None)
+        if value is not None:
+            sets.append(f"{path}={value}")
+    return sets
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    from testbed.cli.doctor import diagnose
+
+    return diagnose(arguments.json)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    from testbed.cli.check import check_file
+
+    problems: list[str] = []
+    for file in arguments.files:
+        try:
+            for line in check_file(file, arguments.sets):
+                print(line)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
+        return 2
+    return 0
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    from testbed.cli.check import plan_file
+
+    facts, text = plan_file(arguments.file, _overrides(arguments))
+    print(json.dumps(facts, indent=1) if arguments.json else text)
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from testbed.cli.run import run_once
+
+    return run_once(arguments.file, _overrides(arguments), arguments.world, arguments.out, arguments.json)
+
+
+def report(arguments: argparse.Namespace) -> int:
+    from testbed.record.folder import read
+    from testbed.report.page import page
+
+    read(arguments.folder)
+    target = arguments.out or arguments.folder / "report.html"
+    try:
+        target.write_text(page(arguments.folder), encoding="utf-8")
+    except OSError as error:
+        raise CannotRun(f"{target}: can't be written ({error.strerror}); name another file with --out") from None
+    print(target)
+    return 0
+
+
+def clean(arguments: argparse.Namespace) -> int:
+    from testbed.world.live.reaper import clean as remove
+
+    for line in remove(arguments.run, plan=arguments.plan):
+        print(line)
+    return 0

@@ -1,0 +1,106 @@
+"""`testbed check` and `testbed plan`: everything that can be said before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from controller.decision import Start
+from testbed.record.folder import plain
+from testbed.run import prepare
+from testbed.run.prepare import Prepared
+from testbed.scenario.resolve import resolve
+from testbed.world.live.inability import cannot
+
+
+def check_file(file: Path, sets: Sequence[str]) -> list[str]:
+    """One line per finding of a valid file. Raises InputError with every problem of a bad one."""
+    scenario = prepare.load(file, sets)
+    resolved = resolve(scenario, scenario.run.seed)
+    t = resolved.topology
+    ok = f"{file}: fine: {len(t.nodes)} nodes, {len(t.sites)} sites, {len(scenario.services)} services, {len(scenario.tasks)} task types"
+    return [ok, *(f"{file}: the live world can't: {why}" for why in cannot(scenario, t))]
+
+
+def plan_file(file: Path, sets: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """(facts for --json, text). Solves the placement, builds nothing."""
+    p = prepare.prepare(file, sets, "plan")
+    offered = p.source().until(p.horizon)
+    facts = {
+        "scenario": {"name": p.scenario.name, "sha256": p.sha256},
+        "seed": p.seed,
+        "placement": {
+            "status": p.placement.status,
+            "objective": p.placement.objective,
+            "bound": p.placement.bound,
+            "gap": p.placement.gap,
+            "seconds": p.placement_s,
+            "instances": {m: list(v) for m, v in p.placement.instances.items()},
+            "unserved": dict(p.placement.unserved),
+        },
+        "light": [{"id": a.id, "service": a.service, "node": a.node, "workers": a.workers} for a in _light(p)],
+        "timeline": [{"fault": f.name, "kind": f.fault.kind, "target": f.fault.target, "at_s": f.start, "until_s": f.end} for f in p.planned],
+        "resources": _resources(p, len(offered)),
+        "topology": _topology(p),
+    }
+    return dict(plain(facts)), _text(p, facts)
+
+
+def _light(p: Prepared) -> list[Start]:
+    core = {m.name for m in p.resolved.model.core}
+    return [a for a in p.initial.actions if isinstance(a, Start) and a.service not in core]
+
+
+def _resources(p: Prepared, offered: int) -> dict[str, Any]:
+    t, run = p.resolved.topology, p.scenario.run
+    pods = len(t.nodes) + len(t.ingresses)
+    bits = 8 * sum(i.bytes * n.share for n in p.resolved.model.tasks for s in n.stages for i in s.inputs)
+    bits /= sum(n.share for n in p.resolved.model.tasks)
+    return {
+        "containers": pods + len(t.ingresses) + len([a for a in p.initial.actions if isinstance(a, Start)]),
+        "bridges": len(t.sites),
+        "links": len(t.links),
+        "tasks_offered": offered,
+        "real_seconds": p.horizon * run.dilate,
+        "wire_bps_offered": bits * offered / p.horizon / run.dilate / run.shrink,
+    }
+
+
+def _topology(p: Prepared) -> dict[str, Any]:
+    t = p.resolved.topology
+    return {
+        "domains": {d: [h.name for h in t.nodes if h.domain == d] for d in t.domains()},
+        "ingresses": {o.name: o.site for o in t.ingresses},
+        "kinds": {h.name: h.kind for h in t.nodes},
+        "trunks": [
+            {"name": k.name, "rate_bps": k.ab.rate, "delay_s": k.ab.delay} for k in t.links if k.role == "trunk"
+        ],
+    }
+
+
+def _text(p: Prepared, facts: dict[str, Any]) -> str:
+    r, place = facts["resources"], facts["placement"]
+    gap = f"{place['gap']:.2%}" if place["gap"] == place["gap"] else "unknown"
+    lines = [f"{p.scenario.name}: {p.scenario.question}", "", "topology"]
+    for domain, nodes in facts["topology"]["domains"].items():
+        gates = [o for o, site in facts["topology"]["ingresses"].items() if _domain(p, site) == domain]
+        lines.append(f"  {domain}: " + ", ".join(f"{v} ({facts['topology']['kinds'][v]})" for v in nodes) + f"; ingress {', '.join(gates) or 'none'}")
+    lines += [f"  {k['name']}: {k['rate_bps'] / 1e6:.0f} Mbit/s, {k['delay_s'] * 1e3:.1f} ms" for k in facts["topology"]["trunks"][:40]]
+    lines += ["", f"core placement ({place['status']}, objective {place['objective']:.2f}, gap {gap}, {place['seconds']:.2f} s)"]
+    lines += [f"  {m}: {', '.join(v)}" for m, v in place["instances"].items()]
+    lines += [f"  {m}: {share:.1%} of the planned demand can't be served" for m, share in place["unserved"].items() if share > 1e-6]
+    lines += ["", "light services at the start"]
+    lines += [f"  {a['id']}: {a['node']} × {a['workers']}" for a in facts["light"]]
+    lines += ["", "timeline (nominal s)", f"  0.0 warm-up to {p.scenario.run.warmup:.1f}, measured to {p.horizon:.1f}"]
+    lines += [f"  {f['at_s']:.1f} to {f['until_s']:.1f}  {f['fault']}: {f['kind']} on {f['target']}" for f in facts["timeline"]]
+    lines += ["", f"resources: {r['containers']} containers, {r['bridges']} switches, {r['links']} links; {r['tasks_offered']} tasks in"
+              f" {r['real_seconds']:.0f} s real time, {r['wire_bps_offered'] / 1e6:.1f} Mbit/s of payload on the wire"]  # fmt: skip
+    if p.scenario.arrivals.law == "trace":
+        lines += ["", "trace: context tokens c and generated tokens g scale a request: bytes and light work × c/mean(c),",
+                  "       core work × (c + 10 g)/mean(c + 10 g), each factor within [0.1, 4] (testbed/load/trace.py)"]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _domain(p: Prepared, site: str) -> str:
+    return next(s.domain for s in p.resolved.topology.sites if s.name == site)

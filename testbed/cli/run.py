@@ -1,0 +1,44 @@
+"""`testbed run`: one run with its table, its closing summary and its exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from testbed.dashboard.table import Dashboard
+from testbed.errors import CannotRun
+from testbed.record.folder import read
+from testbed.report.closing import closing
+from testbed.run.execute import default_folder, execute, new_run_id
+from testbed.run.prepare import prepare
+from testbed.verdict.claims import EXIT
+
+
+def run_once(file: Path, sets: Sequence[str], world_name: str, out: Path | None, as_json: bool) -> int:
+    """Prepare, run, print. Returns the exit code of design.md §5."""
+    if world_name == "twin":
+        raise CannotRun("the twin is not part of this release; run --in live (the default)")
+    prepared = prepare(file, sets, world_name)
+    from testbed.world.live.inability import cannot
+    from testbed.world.live.links.mahimahi import bins
+    from testbed.world.live.world import LiveWorld
+
+    if problems := cannot(prepared.scenario, prepared.resolved.topology):
+        raise CannotRun("the live world can't run this scenario:\n  " + "\n  ".join(problems))
+    folder = out or default_folder(prepared, Path("results"))
+    console = Console(stderr=as_json, highlight=False)
+    run_id = new_run_id()
+    with Dashboard(console) as board:
+        board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
+        board.say(f"run {run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {folder}")
+        world = LiveWorld(run_id, board.say)
+        summary = execute(prepared, world, folder, lambda f: bins(Path(f), 0.1), board.show, board.say, run_id)
+    console.print(closing(summary, str(folder)), highlight=False)
+    if as_json:
+        print(json.dumps(read(folder)[0], indent=1))
+    if "interrupted before its end" in summary["invalid_because"]:
+        return 130
+    return EXIT[summary["verdict"]]

@@ -1,0 +1,145 @@
+"""A run's folder: files are written whole or not at all, events as they happen, a completion marker last."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from testbed.errors import CannotRun, InputError
+
+SCHEMA_VERSION = 1
+MARKER = "complete"
+
+_TASKS = (
+    "create table tasks (id integer primary key, ingress text, type text, at_s real, deadline_s real, outcome text,"
+    " latency_s real, attempts integer, lag_s real)"
+)
+_STAGES = (
+    "create table stages (task integer, stage text, service text, instance text, node text, attempt integer,"
+    " arrived_s real, started_s real, finished_s real, outcome text)"
+)
+
+
+class RunFolder:
+    """Opens DIR for one run. Raises InputError if it already holds a run, CannotRun if it can't be written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise InputError(f"{path}: the folder is not empty; name a new one with --out, nothing was overwritten")
+            self._events = (path / "events.jsonl").open("a", encoding="utf-8")
+        except OSError as error:
+            raise CannotRun(f"{path}: results can't be written ({error.strerror}); name another folder with --out") from None
+
+    def event(self, kind: str, planned: float | None = None, actual: float | None = None, **data: Any) -> None:
+        """Append one line to events.jsonl: planned and actual time, nominal s since t = 0 (null before it)."""
+        line = {"kind": kind, "planned_s": _short(planned), "actual_s": _short(actual), **plain(data)}
+        self._events.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._events.flush()
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file whole or not at all (temporary file, fsync, rename)."""
+        handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, self.path / name)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        self.write(name, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
+
+    def write_rows(self, tasks: Iterable[Any], stages: Iterable[Any]) -> None:
+        """tasks.sqlite: one row per task and per stage visit, in a fixed order."""
+        temporary = self.path / ".tasks.sqlite"
+        base = sqlite3.connect(temporary)
+        try:
+            base.execute("pragma journal_mode=off")
+            base.execute(_TASKS)
+            base.execute(_STAGES)
+            base.executemany(f"insert into tasks values ({','.join('?' * 9)})", (tuple(_values(t)) for t in tasks))
+            base.executemany(f"insert into stages values ({','.join('?' * 10)})", (tuple(_values(s)) for s in stages))
+            base.commit()
+        finally:
+            base.close()
+        os.replace(temporary, self.path / "tasks.sqlite")
+
+    def complete(self) -> None:
+        """The last file: whoever finds it may believe the others. Then `latest` beside DIR points here."""
+        self._events.flush()
+        os.fsync(self._events.fileno())
+        self.write(MARKER, f"{SCHEMA_VERSION}\n")
+        link = self.path.parent / "latest"
+        if link.is_symlink() or not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.path.name)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._events.close()
+
+
+def _values(row: Any) -> list[Any]:
+    return [getattr(row, name) for name in row.__dataclass_fields__]
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def plain(value: Any) -> Any:
+    """JSON-ready copy: dataclasses to objects, tuples and sets to lists, floats that JSON can't hold to null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {k if isinstance(k, str) else " ".join(map(str, k)) if isinstance(k, tuple) else str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(v) for v in value)
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return round(value, 9) if value == value and abs(value) != float("inf") else None
+    if isinstance(value, (str, int, bool)) or value is None:
+        return value
+    return plain(value.item()) if hasattr(value, "item") else str(value)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """(summary, metadata, events) of a finished run. Raises InputError where the folder holds none."""
+    if not (path / MARKER).is_file():
+        raise InputError(f"{path}: no finished run here (its completion marker is missing); name the folder a run printed")
+    try:
+        summary = json.loads((path / "summary.json").read_text())
+        metadata = json.loads((path / "metadata.json").read_text())
+        events = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: its records are damaged ({error}); run the scenario again") from None
+    return summary, metadata, events
+
+
+def read_rows(path: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Rows of tasks.sqlite, tasks in order of their number."""
+    base = sqlite3.connect(f"file:{path / 'tasks.sqlite'}?mode=ro", uri=True)
+    try:
+        return (
+            base.execute("select * from tasks order by id").fetchall(),
+            base.execute("select * from stages order by arrived_s, task").fetchall(),
+        )
+    finally:
+        base.close()

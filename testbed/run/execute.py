@@ -1,0 +1,150 @@
+"""One run from end to end: up, loop, records; whatever happens, reverted, removed and reported."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import platform, python_version
+from typing import Any
+
+from testbed.errors import ShaketableError
+from testbed.load.bandwidth import Bins
+from testbed.record.folder import RunFolder
+from testbed.run import summary as summaries
+from testbed.run.loop import Journey, Listener, Loop
+from testbed.run.prepare import Prepared
+from testbed.run.shaker import Shaker
+from testbed.world.base import Bed, World
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM: the run ends early, cleans up and reports."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The first SIGINT or SIGTERM raises Interrupted; the second one of them forces KeyboardInterrupt."""
+    seen = 0
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 1:
+            raise Interrupted(signal.Signals(number).name)
+        raise KeyboardInterrupt
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for s, old in before.items():
+            signal.signal(s, old)
+
+
+def new_run_id() -> str:
+    """Sortable by time, with six random hex digits at the end that tag everything of the run."""
+    return f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
+
+
+def default_folder(prepared: Prepared, root: Path) -> Path:
+    return root / f"{prepared.scenario.name}-{datetime.now():%Y%m%d-%H%M%S}-s{prepared.seed}"
+
+
+def bed_of(prepared: Prepared, run_id: str, bins: Bins) -> Bed:
+    """What a world is asked to build."""
+    from testbed.catalogue import load
+
+    needs: dict[str, frozenset[str]] = {}
+    for p in prepared.planned:
+        fields = load("testbed.faults", p.fault.kind).NEEDS
+        for k in prepared.resolved.topology.links:
+            if p.fault.target in (k.name, f"{k.b}--{k.a}"):
+                needs[k.name] = needs.get(k.name, frozenset()) | fields
+    return Bed(
+        run_id, prepared.seed, prepared.scenario, prepared.resolved.topology, prepared.resolved.model,
+        prepared.initial, tuple(prepared.tracks(bins)), needs,
+    )  # fmt: skip
+
+
+def execute(
+    prepared: Prepared, world: World, out: Path, bins: Bins, listener: Listener, say: Callable[[str], None], run_id: str
+) -> dict[str, Any]:
+    """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run."""
+    with RunFolder(out) as folder:
+        folder.event("prepared", scenario=prepared.scenario.name, seed=prepared.seed, run_id=run_id)
+        source = prepared.source()
+        shaker = Shaker(world, source, prepared.planned, folder.event)
+        loop = Loop(
+            world, prepared.policy, prepared.resolved.model, prepared.state, source, shaker, folder,
+            prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,
+        )  # fmt: skip
+        measured: Mapping[str, Any] = {}
+        with interruptible():
+            try:
+                before = time.monotonic()
+                world.up(bed_of(prepared, run_id, bins))
+                say(f"up in {time.monotonic() - before:.1f} s; shaking for {prepared.horizon * prepared.scenario.run.dilate:.0f} s")
+                loop.run()
+            except Interrupted as reason:
+                loop.journey.interrupted = True
+                say(f"{reason}: reverting and removing (again to force)")
+            except ShaketableError as error:
+                folder.event("failed", error=str(error))
+                raise
+            finally:
+                measured = _finish(loop, world, say)
+        summary = summaries.build(prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured)
+        _write(folder, prepared, loop.journey, summary, measured, run_id)
+    return summary
+
+
+def _finish(loop: Loop, world: World, say: Callable[[str], None]) -> Mapping[str, Any]:
+    """Revert, read the last measures, remove. Each step runs even when the one before failed."""
+    measured: Mapping[str, Any] = {}
+    try:
+        loop.shaker.revert_all()
+        loop.gather()
+        measured = world.measures()
+    except (ShaketableError, OSError) as error:
+        loop.journey.invalid.append(f"the end of the run failed: {error}")
+    finally:
+        before = time.monotonic()
+        world.down()
+        say(f"removed in {time.monotonic() - before:.1f} s")
+    return measured
+
+
+def _write(folder: RunFolder, prepared: Prepared, journey: Journey, summary: dict[str, Any], measured: Mapping[str, Any], run_id: str) -> None:
+    from testbed.report.page import page
+
+    folder.write_rows(summaries.rows_of(journey), journey.stages)
+    metadata = {
+        "run_id": run_id,
+        "scenario_text": prepared.text,
+        "sha256": prepared.sha256,
+        "seed": prepared.seed,
+        "argv": sys.argv[1:],
+        "versions": {"shaketable": _version("shaketable"), "python": python_version(), "platform": platform()},
+        "parameters": prepared.parameters,
+        "true_weights": prepared.resolved.true_weights,
+        "moves": journey.moves,
+        **measured.get("metadata", {}),
+    }
+    folder.write_json("metadata.json", metadata)
+    folder.write_json("summary.json", summary)
+    folder.write("report.html", page(folder.path))
+    folder.complete()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown (not installed)"

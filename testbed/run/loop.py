@@ -1,0 +1,166 @@
+"""The control loop, written once against World: offer, observe, decide, apply, shake, record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.decision import Decision, Migrate, Start
+from controller.model import Model
+from controller.observation import Observation
+from controller.policy import Policy
+from testbed.load.tasks import TaskSource
+from testbed.record.folder import RunFolder
+from testbed.run.shaker import Shaker
+from testbed.world.base import Event, StageRow, TaskRow, World
+
+log = logging.getLogger(__name__)
+
+LOOKAHEAD_SLOTS = 2.0  # tasks are handed to their gateways so far ahead
+
+
+@dataclass
+class Journey:
+    """What a run has gathered; everything the summary is made from."""
+
+    tasks: dict[int, TaskRow] = field(default_factory=dict)
+    stages: list[StageRow] = field(default_factory=list)
+    slots: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)  # (time, instances)
+    decisions: list[tuple[float, Decision]] = field(default_factory=list)
+    decide_s: list[float] = field(default_factory=list)
+    overruns: int = 0
+    offered: dict[int, Any] = field(default_factory=dict)  # id → TaskDraw
+    budgets: dict[str, float] = field(default_factory=dict)
+    moves: list[dict[str, Any]] = field(default_factory=list)
+    invalid: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+#: Called once per slot with what a live table shows.
+Listener = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Loop:
+    """One run over a world that is up. horizon: end of the load, s; slot: s. perf: a monotonic clock for costs."""
+
+    world: World
+    policy: Policy
+    model: Model
+    state: Any
+    source: TaskSource
+    shaker: Shaker
+    folder: RunFolder
+    horizon: float
+    slot: float
+    perf: Callable[[], float]
+    listener: Listener
+    journey: Journey = field(default_factory=Journey)
+    _workers: dict[str, int] = field(default_factory=dict)
+    _last_slot: int = 0
+
+    def run(self) -> Journey:
+        """Until the horizon; then follow what is in flight until its deadlines have passed."""
+        self.world.start()
+        self.folder.event("origin", 0.0, self.world.now())
+        k = 0
+        self._offer(LOOKAHEAD_SLOTS * self.slot)
+        while (now := self.world.now()) < self.horizon:
+            target = min((k + 1) * self.slot, self.shaker.next_edge(now), self.horizon)
+            self.world.advance(target)
+            now = self.world.now()
+            shaken = self.shaker.fire(now)
+            on_slot = now >= (k + 1) * self.slot
+            if on_slot:
+                k = int(now / self.slot + 1e-9)
+                self._offer(now + LOOKAHEAD_SLOTS * self.slot)
+            if on_slot or (not shaken and now < target):  # back early: something was detected
+                self._decide(k, planned=k * self.slot if on_slot else None)
+        self.shaker.fire(self.world.now())
+        self.shaker.revert_all()
+        longest = max(n.deadline for n in self.model.tasks)
+        self._follow(self.horizon + 3.0 * longest + 1.0)
+        return self.journey
+
+    def _offer(self, until: float) -> None:
+        self.shaker.shape_load(until)
+        tasks = self.source.until(until)
+        self.journey.offered.update((t.id, t) for t in tasks)
+        self.world.offer(tasks)
+
+    def _decide(self, k: int, planned: float | None) -> None:
+        observation = self.world.observe(k)
+        before = self.perf()
+        self.state, decision = self.policy.step(self.model, self.state, observation)
+        took = self.perf() - before
+        self.journey.decide_s.append(took)
+        now = self.world.now()
+        if took > self.slot / 2:
+            self.journey.overruns += 1
+        self._remember(now, observation, decision)
+        self.world.apply(decision)
+        self.folder.event(
+            "slot", planned, now, slot=k, instances=self.journey.slots[-1][1], decide_s=took,
+            actions=[_action(a) for a in decision.actions], reasons=decision.reasons,
+            arrivals=observation.arrivals, diagnostics=decision.diagnostics,
+        )  # fmt: skip
+        self.gather()
+        self.listener(self._status(k, now, decision))
+
+    def _remember(self, now: float, observation: Observation, decision: Decision) -> None:
+        instances = [
+            {"id": i.id, "service": i.service, "node": i.node, "workers": i.workers, "draining": i.draining}
+            for i in observation.instances
+        ]
+        self.journey.slots.append((now, instances))
+        self.journey.decisions.append((now, decision))
+        budgets = decision.diagnostics.get("budgets")
+        if isinstance(budgets, dict):
+            self.journey.budgets.update(budgets)
+
+    def gather(self) -> None:
+        """Rows and events since the last time."""
+        tasks, stages = self.world.rows()
+        self.journey.tasks.update((t.id, t) for t in tasks)
+        self.journey.stages += stages
+        for event in self.world.events():
+            self._event(event)
+
+    def _event(self, event: Event) -> None:
+        self.folder.event(event.kind, event.planned, event.actual, **event.data)
+        if event.kind == "migrated":
+            self.journey.moves.append(dict(event.data))
+        if event.kind == "invalid":
+            self.journey.invalid.append(str(event.data["why"]))
+
+    def _status(self, k: int, now: float, decision: Decision) -> dict[str, Any]:
+        done = [t.outcome for t in self.journey.tasks.values()]
+        return {
+            "slot": k,
+            "now": now,
+            "horizon": self.horizon,
+            "offered": sum(t.at <= now for t in self.journey.offered.values()),
+            "resolved": len(done),
+            "on_time": done.count("on_time"),
+            "moves": sum(isinstance(a, Migrate) for _, d in self.journey.decisions for a in d.actions),
+            "starts": sum(isinstance(a, Start) for _, d in self.journey.decisions for a in d.actions),
+            "faults": self.shaker.active(),
+            "reasons": list(decision.reasons),
+            **self.world.status(),
+        }
+
+    def _follow(self, until: float) -> None:
+        """No new load: let what is in flight come home; every offered task gets a row."""
+        while self.world.now() < until and len(self.journey.tasks) < len(self.journey.offered):
+            self.world.advance(min(self.world.now() + self.slot / 4, until))
+            self.gather()
+        self.gather()
+
+
+def _action(action: Any) -> dict[str, Any]:
+    fields = {name: getattr(action, name) for name in action.__dataclass_fields__}
+    if isinstance(action, Migrate):
+        fields["start"] = _action(action.start)
+    return {"do": type(action).__name__.lower(), **fields}

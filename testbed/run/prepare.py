@@ -1,0 +1,92 @@
+"""From a file to something that can run: validated, resolved for its seed, placed. Touches nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controller import policies
+from controller.decision import Decision, Placement
+from controller.placement import Infeasible
+from controller.policy import Policy
+from testbed.errors import InputError
+from testbed.faults.base import Planned, catalogue_of_faults, timeline
+from testbed.load.bandwidth import Bins, tracks
+from testbed.load.shapes import intensities
+from testbed.load.tasks import TaskSource
+from testbed.load.trace import window
+from testbed.scenario import loader
+from testbed.scenario.model import Scenario
+from testbed.scenario.resolve import Resolved, resolve
+from testbed.world.base import Track
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scenario ready for a world."""
+
+    scenario: Scenario
+    text: str
+    sha256: str
+    seed: int
+    world: str
+    resolved: Resolved
+    policy: Policy
+    parameters: dict[str, float]
+    placement: Placement
+    placement_s: float
+    state: Any
+    initial: Decision
+    planned: list[Planned]
+
+    @property
+    def horizon(self) -> float:
+        """End of the offered load, s since t = 0."""
+        return self.scenario.run.warmup + self.scenario.run.duration
+
+    def source(self) -> TaskSource:
+        """The tasks of this seed, from their beginning."""
+        s, seed = self.scenario, self.seed
+        weights = self.resolved.true_weights
+        trace = None
+        if s.arrivals.law == "trace" and s.arrivals.trace is not None:
+            trace = window(s.arrivals.trace, s.load, weights, self.horizon, seed)
+        shapes = intensities(s.arrivals, s.load, weights, self.horizon, seed)
+        return TaskSource(self.resolved.model, weights, seed, self.horizon, shapes, trace)
+
+    def tracks(self, bins: Bins) -> list[Track]:
+        """Bandwidth paths of this seed."""
+        return tracks(self.scenario.bandwidth, self.resolved.topology, self.horizon, self.seed, bins)
+
+
+def load(path: Path, sets: Sequence[str]) -> Scenario:
+    """Read and validate; raises InputError with all problems."""
+    return loader.load(path, sets, fault_catalogue=catalogue_of_faults())
+
+
+def prepare(path: Path, sets: Sequence[str], world: str) -> Prepared:
+    """Load, resolve, place and begin. Raises InputError for bad input and for a placement that can't fit."""
+    scenario = load(path, sets)
+    text, digest = loader.text_and_hash(path, sets)
+    seed = scenario.run.seed
+    resolved = resolve(scenario, seed)
+    try:
+        policy = policies.get(scenario.policy.name)
+        parameters = {"plan_load": scenario.plan_load, **scenario.policy.parameters}
+        before = time.perf_counter()
+        placement = policy.place(resolved.model, parameters)
+        seconds = time.perf_counter() - before
+        state, initial = policy.begin(resolved.model, placement, parameters)
+    except Infeasible as error:
+        raise InputError(f"{path}: the placement does not fit: {error}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: policy: {error}") from None
+    prepared = Prepared(
+        scenario, text, digest, seed, world, resolved, policy, parameters, placement, seconds, state, initial,
+        timeline(scenario.faults),
+    )  # fmt: skip
+    prepared.source()  # a damaged trace is found here, before anything is built
+    return prepared

@@ -1,0 +1,183 @@
+"""summary.json (design.md §6) from what a run gathered. Nominal units; no clock is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from controller.decision import Migrate, Placement, Resize, Start
+from testbed.record import measures
+from testbed.record.folder import SCHEMA_VERSION, plain
+from testbed.run.loop import Journey
+from testbed.run.prepare import Prepared
+from testbed.verdict import claims
+from testbed.world.base import TaskRow
+
+#: Past these a run is unknown: the machine, not the scenario, would be measured. Wire (real) seconds.
+LAG_P99_BOUND = 0.020
+OVERRUN_SHARE = 0.05
+LINK_ERROR = 0.15  # share of the configured bandwidth
+
+
+def rows_of(journey: Journey) -> list[TaskRow]:
+    """One row per offered task; one that never resolved is unanswered."""
+    return [
+        journey.tasks.get(i) or TaskRow(i, d.ingress, d.type, d.at, d.deadline, "unanswered", None, 1, 0.0)
+        for i, d in sorted(journey.offered.items())
+    ]
+
+
+def build(
+    prepared: Prepared, journey: Journey, placement: Placement, placement_s: float, faults: list[dict[str, Any]],
+    world: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The whole summary. world: World.measures()."""
+    run, model = prepared.scenario.run, prepared.resolved.model
+    start, end = run.warmup, run.warmup + run.duration
+    rows = [r for r in rows_of(journey) if start <= r.at < end]
+    stages = [s for s in journey.stages if start <= s.arrived < end]
+    window = [instances for t, instances in journey.slots if start <= t < end]
+    rates, latencies = measures.by_type(rows)
+    lag = measures.quantile([r.lag for r in rows], 0.99)
+    summary: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "scenario": {"name": prepared.scenario.name, "sha256": prepared.sha256},
+        "seed": prepared.seed,
+        "world": prepared.world,
+        "policy": prepared.scenario.policy.name,
+        "dilation": run.dilate,
+        "shrink": run.shrink,
+        "duration_s": run.duration,
+        **measures.counts(rows),
+        "on_time_rate": measures.on_time_rate(rows),
+        "on_time_rate_by_type": rates,
+        "on_time_rate_after_fault": _after_faults(rows, faults, end),
+        "latency_s": latencies,
+        "cost": _cost(prepared, journey, window, start, end),
+        "placement": _placement(placement, placement_s),
+        "migrations": _migrations(journey),
+        "scalings": _scalings(journey),
+        "waiting": _waiting(prepared, journey, stages),
+        "faults": faults,
+        "utilisation": _utilisation(prepared, stages, world, start, end),
+        "controller": {
+            "slots": len(journey.slots),
+            "decide_s_p50": measures.quantile(journey.decide_s, 0.5),
+            "decide_s_p99": measures.quantile(journey.decide_s, 0.99),
+        },
+        "generator_lag_s_p99": lag,
+        "link_backend": world.get("link_backend"),
+        "datapath": world.get("datapath"),
+        "links": list(world.get("links", [])),
+        "overload": dict(world.get("overload", {})),
+    }
+    summary["invalid_because"] = _doubts(summary, journey, model.slot, run.dilate)
+    summary["valid"] = not summary["invalid_because"]
+    summary["claims"] = [claims.judge(c, summary) for c in prepared.scenario.claims]
+    summary["verdict"] = claims.overall(summary["claims"], summary["valid"])
+    return dict(plain(summary))
+
+
+def _after_faults(rows: list[TaskRow], faults: list[dict[str, Any]], end: float) -> dict[str, float | None]:
+    """Per fault: tasks intended from its application until five seconds after its end, or the window's end."""
+    out: dict[str, float | None] = {}
+    for f in faults:
+        a, b = f["applied_at_s"], min((f["reverted_at_s"] or end) + 5.0, end)
+        out[f["name"]] = measures.on_time_rate(r for r in rows if a <= r.at < b)
+    return out
+
+
+def _cost(prepared: Prepared, journey: Journey, window: list[Any], start: float, end: float) -> dict[str, float]:
+    model = prepared.resolved.model
+    later = [
+        (a.start if isinstance(a, Migrate) else a).service
+        for t, d in journey.decisions
+        if start <= t < end
+        for a in d.actions
+        if isinstance(a, (Start, Migrate))
+    ]
+    initial = [a.service for a in prepared.initial.actions if isinstance(a, Start)]
+    services = {m.name: m for m in (*model.core, *model.light)}
+    return measures.cost(window, later, initial, services, {v.name: v.price for v in model.nodes})
+
+
+def _placement(p: Placement, seconds: float) -> dict[str, Any]:
+    return {
+        "status": p.status,
+        "objective": p.objective,
+        "bound": p.bound,
+        "gap": p.gap,
+        "seconds": seconds,
+        "instances": {m: list(nodes) for m, nodes in p.instances.items()},
+        "unserved": dict(p.unserved),
+    }
+
+
+def _migrations(journey: Journey) -> dict[str, Any]:
+    moves = journey.moves
+    return {
+        "count": len(moves),
+        "tasks_lost": sum(m["lost"] for m in moves),
+        "blackout_s_max": max((m["blackout_s"] for m in moves), default=0.0),
+        "seconds_p50": measures.quantile([m["seconds"] for m in moves], 0.5),
+    }
+
+
+def _scalings(journey: Journey) -> dict[str, int]:
+    """Starts and more workers count as out, drains and fewer workers as in; migrations are counted apart."""
+    out = into = 0
+    for (_, decision), (_, instances) in zip(journey.decisions, journey.slots, strict=True):
+        had = {i["id"]: i["workers"] for i in instances}
+        for a in decision.actions:
+            if isinstance(a, Start):
+                out += 1
+            elif isinstance(a, Resize):
+                out += a.workers > had.get(a.id, a.workers)
+                into += a.workers < had.get(a.id, a.workers)
+            elif not isinstance(a, Migrate):
+                into += 1
+    return {"out": out, "in": into}
+
+
+def _waiting(prepared: Prepared, journey: Journey, stages: list[Any]) -> dict[str, Any]:
+    light = {m.name for m in prepared.resolved.model.light}
+    epsilons: dict[str, float] = {}
+    for n in prepared.resolved.model.tasks:
+        for s in n.stages:
+            epsilons[s.service] = min(epsilons.get(s.service, 1.0), n.epsilon)
+    budgets = {m: w for m, w in journey.budgets.items() if m in light and m in epsilons}
+    return measures.waiting(stages, budgets, epsilons)
+
+
+def _utilisation(prepared: Prepared, stages: list[Any], world: Mapping[str, Any], start: float, end: float) -> dict[str, Any]:
+    model = prepared.resolved.model
+    # a core instance holds its whole reservation for its κ_m streams; a light worker its own cores
+    cpu = {m.name: m.cpu / m.streams for m in model.core} | {m.name: m.cpu for m in model.light}
+    links = dict(world.get("link_utilisation", {}))
+    gateway_links = {k.name for k in prepared.resolved.topology.links if k.role == "gateway"}
+    return {
+        "nodes": measures.node_utilisation(stages, cpu, {v.name: v.cpu for v in model.nodes}, start, end),
+        "links": {k: v for k, v in links.items() if k not in gateway_links},
+        "gateways": {k: v for k, v in links.items() if k in gateway_links},
+    }
+
+
+def _doubts(summary: Mapping[str, Any], journey: Journey, slot: float, dilate: float) -> list[str]:
+    """Why the run may not be believed; empty means valid."""
+    doubts = list(dict.fromkeys(journey.invalid))
+    lag = summary["generator_lag_s_p99"]
+    if summary["tasks"]["offered"] == 0:
+        doubts.append("no task was offered in the measured window")
+    if lag is not None and lag * dilate > LAG_P99_BOUND:
+        doubts.append(f"generator lag p99 {lag * dilate * 1e3:.1f} ms real is over {LAG_P99_BOUND * 1e3:.0f} ms: the machine is overloaded; dilate more")
+    if journey.overruns > OVERRUN_SHARE * max(len(journey.decide_s), 1):
+        doubts.append(f"the controller needed more than half a slot {journey.overruns} times")
+    for k in summary["links"]:
+        measured = k.get("measured_bps")
+        if measured is not None and abs(measured / k["configured_bps"] - 1) > LINK_ERROR:
+            doubts.append(f"link {k['name']}: {measured / 1e6:.2f} Mbit/s measured, {k['configured_bps'] / 1e6:.2f} configured")
+    doubts += summary["overload"].get("doubts", [])
+    doubts += [f"fault {f['name']} could not be verified: {f['evidence']}" for f in summary["faults"] if not f["verified"]]
+    if journey.interrupted:
+        doubts.append("interrupted before its end")
+    return doubts

@@ -1,0 +1,66 @@
+"""A run's folder: whole or not at all, never over somebody's results."""
+
+import json
+import os
+
+import pytest
+
+from testbed.errors import CannotRun, InputError
+from testbed.record.folder import MARKER, RunFolder, plain, read, read_rows
+from testbed.world.base import StageRow, TaskRow
+
+TASK = TaskRow(1, "gw1", "a", 0.5, 0.7, "on_time", 0.2, 1, 0.001)
+STAGE = StageRow(1, "image", "image", "image-1", "n1", 1, 0.5, 0.6, 0.7, "done")
+
+
+def test_what_is_written_is_read(tmp_path):
+    with RunFolder(tmp_path / "run") as folder:
+        folder.event("origin", 0.0, 0.0)
+        folder.write_rows([TASK], [STAGE])
+        folder.write_json("summary.json", {"a": 1})
+        folder.write_json("metadata.json", {"b": float("nan")})
+        with pytest.raises(InputError, match="completion marker"):
+            read(tmp_path / "run")
+        folder.complete()
+    summary, metadata, events = read(tmp_path / "run")
+    assert (summary, metadata, events[0]["kind"]) == ({"a": 1}, {"b": None}, "origin")
+    tasks, stages = read_rows(tmp_path / "run")
+    assert tasks[0] == (1, "gw1", "a", 0.5, 0.7, "on_time", 0.2, 1, 0.001)
+    assert stages[0][-1] == "done"
+    assert (tmp_path / "latest").resolve() == tmp_path / "run"
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(
+        ["events.jsonl", "tasks.sqlite", "summary.json", "metadata.json", MARKER]
+    )
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path):
+    (tmp_path / "keep.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        RunFolder(tmp_path)
+    assert (tmp_path / "keep.txt").read_text() == "mine"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    with RunFolder(tmp_path / "run") as folder:
+        folder.write("summary.json", "old")
+
+        def full(number):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            folder.write("summary.json", "new")
+        assert (tmp_path / "run" / "summary.json").read_text() == "old"
+        assert not [p for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
+
+
+def test_an_unwritable_folder_is_an_error_one_can_act_on(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotRun, match="--out"):
+        RunFolder(tmp_path / "file" / "run")
+
+
+def test_plain_is_json():
+    value = plain({("a", "b"): {1.0, 2.0}, "inf": float("inf"), "row": TASK, "t": (1, None)})
+    assert json.loads(json.dumps(value, allow_nan=False))["a b"] == [1.0, 2.0]
+    assert value["inf"] is None
