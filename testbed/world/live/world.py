@@ -1,0 +1,386 @@
+"""The live world: pods, links, switches, services and gateways on this machine, behind the World protocol.
+
+Nominal time t = (monotonic − origin) / dilate. Everything is written to the ledger before it is made; the reaper
+removes it when this process dies in any way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from controller.decision import Decision, Start
+from controller.observation import Observation
+from testbed.errors import CannotRun
+from testbed.scenario.model import Scenario
+from testbed.topology.model import Link, Topology
+from testbed.topology.paths import paths
+from testbed.world.base import Bed, Disturbance, Event, StageRow, TaskDraw, TaskRow, Track
+from testbed.world.live import capabilities, engine, images, reaper
+from testbed.world.live.docker_hosts import DockerHosts, Limits
+from testbed.world.live.fleet import Fleet, k_cpu
+from testbed.world.live.hub import Hub, HubBatch
+from testbed.world.live.inability import cannot
+from testbed.world.live.ledger import Ledger
+from testbed.world.live.meters import Meters, measure_links
+from testbed.world.live.names import Names
+from testbed.world.live.network import Network
+
+ORIGIN_LEAD = 0.5  # real s between start() and t = 0, for everybody to hear of it
+POLL = 0.02  # real s between two looks for events while time passes
+PACKET = 1500.0  # bytes of a packet opportunity (Mahimahi)
+
+
+@dataclass
+class _Parts:
+    """What `up` built, in order; `down` takes it apart in reverse."""
+
+    ledger: Ledger
+    hosts: DockerHosts | None = None
+    network: Network | None = None
+    hub: Hub | None = None
+    fleet: Fleet | None = None
+
+
+@dataclass
+class _Gathered:
+    """Measurements since the last observation (Observation's fields, arrivals still by sender)."""
+
+    arrivals: Counter[tuple[str, str]] = field(default_factory=Counter)
+    services: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+class LiveWorld:
+    """One run on this machine. say: one line of progress."""
+
+    name = "live"
+
+    def __init__(self, run_id: str, say: Callable[[str], None]) -> None:
+        self.run_id, self.say = run_id, say
+        self.names = Names(run_id)
+        self._parts: _Parts | None = None
+        self._origin: float | None = None
+        self._events: list[Event] = []
+        self._lock = threading.Lock()
+        self._task_rows: list[TaskRow] = []
+        self._stage_rows: list[StageRow] = []
+        self._gathered = _Gathered()
+        self._backlogs: Mapping[str, tuple[int, int]] = {}
+        self._offered: list[TaskDraw] = []
+        self._seen: float = 0.0
+        self._down: frozenset[str] = frozenset()
+        self._factors: dict[str, float] = {}
+        self._links: list[dict[str, Any]] = []
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def cannot(self, scenario: Scenario, topology: Topology) -> list[str]:
+        return cannot(scenario, topology)
+
+    def up(self, bed: Bed) -> None:
+        """Build and verify everything. Raises CannotRun; `down` removes what was built."""
+        self.caps = capabilities.probe()
+        if problems := capabilities.problems(self.caps):
+            raise CannotRun("\n".join(f"{p.what}: {p.why} → {p.mend}" for p in problems))
+        self.bed = bed
+        run = bed.scenario.run
+        self.dilate, self.shrink = run.dilate, run.shrink
+        self.wire = _scaled(bed.topology, run.dilate, run.shrink)
+        ledger = Ledger(self.run_id, Path(self.names.folder))
+        parts = self._parts = _Parts(ledger)
+        self._reaper = reaper.spawn(Path(self.names.folder))
+        image = images.ensure(engine.connect(), ledger)
+        self.say(f"building {len(self.wire.nodes)} nodes, {len(self.wire.sites)} switches, {len(self.wire.links)} links")
+        hosts = parts.hosts = DockerHosts(self.names, ledger, image, Path(self.names.folder))
+        pods = hosts.start_pods(self._limits())
+        network = parts.network = Network(self.names, self.wire, pods, self._needs(), ledger, self.caps, run.detection * run.dilate, bed.seed)
+        network.build()
+        self._links = measure_links(network, self.wire)
+        hub = parts.hub = Hub(f"{self.names.folder}/ctl/hub.sock", run.dilate, run.shrink, run.view_interval * run.dilate)
+        hub.start()
+        fleet = parts.fleet = Fleet(bed, hub, hosts, self.now, self._note)
+        self._push_paths()
+        self.say("starting services")
+        fleet.begin([a for a in bed.initial.actions if isinstance(a, Start)])
+        self._meters = Meters(network, self.caps, self.wire)
+
+    def _limits(self) -> dict[str, Limits]:
+        """Nodes get C_v ÷ K_cpu cores and their memory; gateways and idle nodes are not held back below need."""
+        k = k_cpu(self.bed)
+        limits: dict[str, Limits] = {v.name: Limits(v.cpu / k, max(v.memory, 256e6)) for v in self.bed.model.nodes}
+        limits.update({o.name: Limits(None, None) for o in self.wire.ingresses})
+        return limits
+
+    def _needs(self) -> dict[str, frozenset[str]]:
+        """What may change on each link during the run, so that a backend that can do it is chosen."""
+        needs = {k.name: set(self.bed.needs.get(k.name, ())) for k in self.wire.links}
+        for track in self.bed.tracks:
+            needs[self._link(track.link).name].add("trace" if track.file else "rate")
+        return {name: frozenset(fields) for name, fields in needs.items()}
+
+    def start(self) -> None:
+        """t = 0 half a second from now: gateways and link tracks hear of it beforehand."""
+        assert self._parts and self._parts.hub and self._parts.network
+        self._origin = time.monotonic() + ORIGIN_LEAD
+        for track in self.bed.tracks:
+            self._play(track)
+        self._parts.hub.set_origin(self._origin)
+        self._meters.begin()
+        time.sleep(max(self._origin - time.monotonic(), 0.0))
+
+    def _play(self, track: Track) -> None:
+        link, direction = self._link(track.link), self._direction(track.link)
+        backend = self._network.backend(link.name)
+        assert self._origin is not None
+        if track.file is not None:
+            # one nominal opportunity of 1,500 bytes, scaled: fewer bytes by shrink, later by dilate
+            backend.play_trace(link.name, direction, track.file, PACKET * track.scale / self.shrink, self.dilate, self._origin)
+            return
+        times = [t * self.dilate for t in track.times]
+        rates = [r / self.dilate / self.shrink for r in track.rates]
+        backend.play(link.name, direction, times, rates, self._origin)
+
+    def now(self) -> float:
+        """Nominal s since t = 0; negative before it, 0 before `start`."""
+        return 0.0 if self._origin is None else (time.monotonic() - self._origin) / self.dilate
+
+    def _nominal(self, monotonic: float | None) -> float | None:
+        if monotonic is None or self._origin is None:
+            return None
+        return (monotonic - self._origin) / self.dilate
+
+    def advance(self, until: float) -> None:
+        assert self._origin is not None
+        end = self._origin + until * self.dilate
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, POLL))
+            if self._look():
+                return
+
+    def _look(self) -> bool:
+        """Take note of what the network control and Docker saw. True when a decision is called for."""
+        assert self._parts and self._parts.fleet and self._parts.hosts
+        urgent = False
+        for e in self._network.events():
+            self._note(Event(f"network_{e['kind']}", None, self._nominal(e.get("at")), {k: v for k, v in e.items() if k not in ("t", "kind", "at")}))
+            if e["kind"] == "paths" and frozenset(e["down"]) != self._down:
+                self._down = frozenset(e["down"])
+                self._push_paths()
+                urgent = True
+        for name in self._parts.hosts.died():
+            if name in self._parts.fleet.instances:
+                self._parts.fleet.died(name)
+                urgent = True
+            elif name in {o.name for o in self.wire.ingresses}:
+                self._note(Event("invalid", None, self.now(), {"why": f"gateway {name} died"}))
+        return urgent
+
+    # -- load and looking --------------------------------------------------------------------------------------------
+
+    def offer(self, tasks: Sequence[TaskDraw]) -> None:
+        by_gateway: dict[str, list[TaskDraw]] = defaultdict(list)
+        for t in tasks:
+            by_gateway[t.ingress].append(t)
+        assert self._parts and self._parts.hub
+        for name, mine in by_gateway.items():
+            self._parts.hub.offer(name, mine)
+        self._offered += tasks
+
+    def observe(self, slot: int) -> Observation:
+        assert self._parts and self._parts.fleet and self._parts.hub
+        now = self.now()
+        self._absorb(self._parts.hub.take())
+        gathered, self._gathered = self._gathered, _Gathered()
+        domains = {h.name: h.domain for h in (*self.wire.nodes, *self.wire.ingresses)}
+        arrivals: dict[tuple[str, str], int] = defaultdict(int)
+        for (service, sender), n in gathered.arrivals.items():
+            arrivals[service, domains[sender]] += n
+        offered: dict[tuple[str, str], int] = defaultdict(int)
+        for t in self._offered:
+            if self._seen <= t.at < now:
+                offered[t.ingress, t.type] += 1
+        self._offered = [t for t in self._offered if t.at >= now]
+        self._seen = now
+        self._meters.tick(now)
+        self._push_paths()
+        return Observation(
+            slot, now, self._parts.fleet.states(self._backlogs), dict(arrivals),
+            {m: tuple(x) for m, x in gathered.services.items()}, {m: tuple(x) for m, x in gathered.waits.items()},
+            dict(offered), self._paths(),
+        )  # fmt: skip
+
+    def _absorb(self, batch: HubBatch) -> None:
+        """Keep what the hub gathered: rows for `rows`, samples and arrivals for the next `observe`."""
+        self._task_rows += batch.task_rows
+        self._stage_rows += batch.stage_rows
+        self._backlogs = batch.backlogs
+        for key, n in batch.arrivals.items():
+            self._gathered.arrivals[key] += n
+        for service, values in batch.service_samples.items():
+            self._gathered.services[service] += values
+        for service, values in batch.waits.items():
+            self._gathered.waits[service] += values
+        for text in batch.notes:
+            self._note(Event("note", None, self.now(), {"text": text}))
+
+    def _rates(self) -> dict[str, float]:
+        """Current nominal rates of links that fluctuate or are squeezed, as the network control knows them."""
+        now, rates = self.now(), {}
+        for k in self.bed.topology.links:
+            if k.name in self._factors:
+                rates[k.name] = k.ab.rate * self._factors[k.name]
+        for track in self.bed.tracks:
+            i = max([j for j, t in enumerate(track.times) if t <= now], default=0)
+            rates[track.link] = track.rates[i] * self._factors.get(self._link(track.link).name, 1.0)
+        return rates
+
+    def _paths(self) -> Any:
+        return paths(self.bed.topology, self._rates(), self._down)
+
+    def _push_paths(self) -> None:
+        """Path costs to every sender, nominal; -1 where there is no path."""
+        assert self._parts and self._parts.hub
+        p = self._paths()
+        ends = [h.name for h in (*self.wire.nodes, *self.wire.ingresses)]
+        delay = [[0.0 if a == b else p.delay.get((a, b), -1.0) for b in ends] for a in ends]
+        byte = [[0.0 if a == b else p.per_byte.get((a, b), -1.0) for b in ends] for a in ends]
+        self._parts.hub.set_paths(ends, delay, byte)
+
+    def apply(self, decision: Decision) -> None:
+        assert self._parts and self._parts.fleet
+        self._parts.fleet.apply(decision)
+
+    def events(self) -> list[Event]:
+        with self._lock:
+            out, self._events = self._events, []
+        return out
+
+    def _note(self, event: Event) -> None:
+        with self._lock:
+            self._events.append(event)
+
+    def rows(self) -> tuple[list[TaskRow], list[StageRow]]:
+        if self._parts and self._parts.hub:
+            self._absorb(self._parts.hub.take())
+        out = self._task_rows, self._stage_rows
+        self._task_rows, self._stage_rows = [], []
+        return out
+
+    # -- shaking -----------------------------------------------------------------------------------------------------
+
+    def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
+        link = self._link(target)
+        if verb == "link_state":
+            ok, evidence = self._network.set_link_state(link.name, bool(shape["up"]))
+        elif verb == "link_shape":
+            ok, evidence = self._squeeze(link, float(shape["rate_factor"]))
+        else:
+            raise CannotRun(f"the live world has no verb {verb!r}; it has link_state and link_shape")
+        return Disturbance(f"{verb}:{link.name}", verb, link.name, dict(shape), self.now(), ok, evidence)
+
+    def undo(self, disturbance: Disturbance) -> Disturbance:
+        link = self._link(disturbance.target)
+        if disturbance.verb == "link_state":
+            ok, evidence = self._network.set_link_state(link.name, not disturbance.shape["up"])
+        else:
+            ok, evidence = self._squeeze(link, 1.0)
+        return replace(
+            disturbance,
+            reverted_at=self.now(),
+            verified=disturbance.verified and ok,
+            evidence=f"{disturbance.evidence}; reverted: {evidence}",
+        )
+
+    def _squeeze(self, link: Link, factor: float) -> tuple[bool, str]:
+        """Both directions at `factor` of what they would have; read back from the backend."""
+        wire = self.wire.link(link.name)
+        backend = self._network.backend(link.name)
+        before = [s.rate for s in backend.read_back(link.name)[:2]]
+        for direction, s in (("ab", wire.ab), ("ba", wire.ba)):
+            backend.change(link.name, direction, replace(s, rate=s.rate * factor))
+        self._factors[link.name] = factor
+        self._push_paths()
+        after = [s.rate for s in backend.read_back(link.name)[:2]]
+        playing = any(self._link(t.link).name == link.name for t in self.bed.tracks)
+        aim = [s.rate * factor for s in (wire.ab, wire.ba)]
+        ok = playing or all(abs(a - b) <= 0.01 * b for a, b in zip(after, aim, strict=True))
+        return ok, f"rates {before[0] / 1e6:.2f}/{before[1] / 1e6:.2f} → {after[0] / 1e6:.2f}/{after[1] / 1e6:.2f} Mbit/s on the wire"
+
+    def _link(self, name: str) -> Link:
+        """By name in either order, or one direction "a->b"."""
+        a, b = name.replace("->", "--").split("--", 1)
+        return next(k for k in self.wire.links if {k.a, k.b} == {a, b})
+
+    def _direction(self, name: str) -> Any:
+        if "->" not in name:
+            return "both"
+        return "ab" if self._link(name).a == name.split("->")[0] else "ba"
+
+    @property
+    def _network(self) -> Network:
+        assert self._parts and self._parts.network
+        return self._parts.network
+
+    # -- facts -------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        assert self._parts and self._parts.fleet
+        backlogs = self._backlogs
+        rates = self._rates()
+        instances = [
+            {"id": i.id, "service": i.service, "node": i.node, "workers": i.workers, "state": i.state, "backlog": backlogs.get(i.id, (0, 0))[0]}
+            for i in list(self._parts.fleet.instances.values())
+        ]
+        trunks = [
+            (k.name, rates.get(k.name, k.ab.rate), k.ab.rate, k.name not in self._down) for k in self.bed.topology.links if k.role == "trunk"
+        ]
+        return {"instances": instances, "nodes": [v.name for v in self.wire.nodes], "links": trunks}
+
+    def measures(self) -> dict[str, Any]:
+        if self._parts is None or self._parts.network is None:
+            return {}
+        facts: dict[str, Any] = {"links": self._links, "datapath": self.caps.ovs.datapath, "link_backend": self._network.backend_names()}
+        if hasattr(self, "_meters"):
+            run = self.bed.scenario.run
+            facts |= self._meters.facts(run.warmup, run.warmup + run.duration, self.dilate)
+        facts["metadata"] = {
+            "capabilities": self.caps.as_json(),
+            "backends": self._network.backends_by_link(),
+            "k_cpu": k_cpu(self.bed),
+            "topology": {"sites": len(self.wire.sites), "nodes": len(self.wire.nodes), "ingresses": [o.name for o in self.wire.ingresses]},
+        }
+        return facts
+
+    def down(self) -> None:
+        """Fleet, hub, network, containers, ledger; each part even when another fails; the reaper takes the rest."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        troubles = []
+        steps: list[tuple[str, Any]] = [
+            ("services", parts.fleet and parts.fleet.close),
+            ("control channel", parts.hub and parts.hub.close),
+            ("network", parts.network and parts.network.stop),
+            ("containers", parts.hosts and parts.hosts.close),
+            ("ledger", parts.ledger.close),
+            ("reaper", lambda: reaper.leave(self._reaper)),
+        ]
+        for what, step in steps:
+            try:
+                if step:
+                    step()
+            except Exception as error:  # every later step must still run; the ledger stays open for the reaper
+                troubles.append(f"{what}: {error}")
+        if troubles:
+            self.say("could not remove everything: " + "; ".join(troubles) + "; `testbed clean` will")
+
+
+def _scaled(topology: Topology, dilate: float, shrink: float) -> Topology:
+    links = tuple(replace(k, ab=k.ab.scaled(dilate, shrink), ba=k.ba.scaled(dilate, shrink)) for k in topology.links)
+    return replace(topology, links=links)
