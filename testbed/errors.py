@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in an input: where (file:line:col: path), and a message that says found, allowed, next."""
+    """One mistake in an input: where (file:line:col: path), and a message that says found, allowed, next.
+
+    line and column count from 1. Line 0: not a place in a file; `file` then says what was given, for
+    example "--set run.duration".
+    """
 
     file: str
     line: int
@@ -16,7 +21,9 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.path}: {self.message}"
+        where = f"{self.file}:{self.line}:{self.column}" if self.line > 0 else self.file
+        path = "" if not self.path or where.endswith(f" {self.path}") else f" {self.path}:"
+        return f"{where}:{path} {self.message}"
 
 
 class ShaketableError(Exception):
@@ -30,8 +37,8 @@ class InputError(ShaketableError):
 
     exit_code = 2
 
-    def __init__(self, problems: list[Problem] | str) -> None:
-        self.problems = [] if isinstance(problems, str) else list(problems)
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        self.problems: list[Problem] = [] if isinstance(problems, str) else list(problems)
         super().__init__(problems if isinstance(problems, str) else "\n".join(str(p) for p in self.problems))
 
 

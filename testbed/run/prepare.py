@@ -86,7 +86,7 @@ def prepare(path: Path, sets: Sequence[str], world: str) -> Prepared:
         raise InputError(f"{path}: policy: {error}") from None
     prepared = Prepared(
         scenario, text, digest, seed, world, resolved, policy, parameters, placement, seconds, state, initial,
-        timeline(scenario.faults),
+        timeline(list(resolved.faults)),
     )  # fmt: skip
     prepared.source()  # a damaged trace is found here, before anything is built
     return prepared

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from testbed.units import BitsPerSecond, Bytes, PerSecond, Seconds
+from testbed.units import BitsPerSecond, Bytes, PerSecond, PositiveSeconds, Seconds
+
+
+def _plain(value: Any) -> Any:
+    """A number as it stands: "4 cores" and `yes` are not numbers, though pydantic would take some of them."""
+    if isinstance(value, bool | str):
+        raise ValueError(f"found {value!r}, expected a number without a unit")
+    return value
+
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,30}$")]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_plain), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_plain)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
 
 
 class Strict(BaseModel):
@@ -47,11 +57,11 @@ class ServiceCosts(Strict):
 
 class Service(Strict):
     tier: Literal["core", "light"]
-    work: Seconds  # x_m at speed 1
+    work: PositiveSeconds  # x_m at speed 1
     rate: RateLaw = RateLaw()
     cpu: Positive = 1.0  # core: per instance; light: per worker
     memory: Bytes  # core: per instance; light: per worker
-    streams: Annotated[int, Field(ge=1, le=64)] = 1  # core only: κ_m
+    streams: Annotated[Count, Field(ge=1, le=64)] = 1  # core only: κ_m
     startup: Seconds = 0.0
     state: Bytes = 0.0
     costs: ServiceCosts = ServiceCosts()
@@ -59,15 +69,15 @@ class Service(Strict):
 
 class TaskStage(Strict):
     service: Name | None = None  # default: the stage's own name
-    inputs: dict[str, Bytes]  # predecessor stage or "ingress" → bytes
+    inputs: Annotated[dict[str, Bytes], Field(min_length=1)]  # predecessor stage or "ingress" → bytes
 
 
 class Task(Strict):
     share: NonNegative
-    deadline: Seconds
-    epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    deadline: PositiveSeconds
+    epsilon: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     output: Bytes
-    stages: dict[Name, TaskStage]
+    stages: Annotated[dict[Name, TaskStage], Field(min_length=1)]
 
 
 class AccessChannel(Strict):
@@ -78,8 +88,8 @@ class AccessChannel(Strict):
 class Mmpp(Strict):
     low: Positive = 0.7
     high: Positive = 1.6
-    mean_low: Seconds = 4.0
-    mean_high: Seconds = 2.0
+    mean_low: PositiveSeconds = 4.0
+    mean_high: PositiveSeconds = 2.0
 
 
 class ArrivalTrace(Strict):
@@ -112,8 +122,8 @@ class Bandwidth(Strict):
 
     links: str = "trunks"  # "trunks", "all", or a link name "a--b" (also "a->b": one direction)
     law: Literal["constant", "markov", "trace"] = "constant"
-    levels: list[Positive] = [1.0]  # markov: factors of the nominal rate
-    mean_dwell: Seconds = 4.0  # markov: mean time in a level, exponential; next level uniform among the others
+    levels: Annotated[list[Positive], Field(min_length=1)] = [1.0]  # markov: factors of the nominal rate
+    mean_dwell: PositiveSeconds = 4.0  # markov: mean time in a level, exponential; next level uniform among the others
     file: str | None = None  # trace: a Mahimahi packet-opportunity file
     scale: Positive = 1.0  # trace: rate × scale
 
@@ -123,15 +133,15 @@ class Fault(Strict):
 
     name: Name | None = None
     kind: str
-    target: str
+    target: str  # a name of the topology, or "any trunk|link|node|ingress|site": drawn per seed
     at: Seconds
-    duration: Seconds = Field(alias="for")
+    duration: PositiveSeconds = Field(alias="for")
     parameters: dict[str, Any] = Field(default_factory=dict, alias="with")
 
 
 class PolicyChoice(Strict):
     name: str = "two_tier"
-    parameters: dict[str, float] = {}
+    parameters: dict[str, Number] = {}
 
 
 class Variation(Strict):
@@ -144,16 +154,16 @@ class Variation(Strict):
 
 class Run(Strict):
     warmup: Seconds = 10.0
-    duration: Seconds = 40.0  # measured window, after the warm-up
-    slot: Seconds = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    dilate: Annotated[float, Field(ge=1, le=1000)] = 1.0
-    shrink: Annotated[float, Field(ge=1, le=100000)] = 1.0
-    view_interval: Seconds = 0.1
+    duration: PositiveSeconds = 40.0  # measured window, after the warm-up
+    slot: PositiveSeconds = 1.0
+    seed: Annotated[Count, Field(ge=0, lt=2**32)] = 1
+    dilate: Annotated[Number, Field(ge=1, le=1000)] = 1.0
+    shrink: Annotated[Number, Field(ge=1, le=100000)] = 1.0
+    view_interval: PositiveSeconds = 0.1
     detection: Seconds = 0.5
     contention: NonNegative = 1.0
     queue: Literal["edf", "fifo"] = "edf"
-    queue_limit: Annotated[int, Field(ge=1, le=100000)] = 1000
+    queue_limit: Annotated[Count, Field(ge=1, le=100000)] = 1000
     early_drop: bool = True
     admission: bool = True
     mode: Literal["idle", "busy"] = "idle"
@@ -164,19 +174,19 @@ class Run(Strict):
 class Claim(Strict):
     id: Name
     metric: str  # dotted path into summary.json, e.g. "on_time_rate"
-    at_least: float | None = None
-    at_most: float | None = None
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    runs: Annotated[int, Field(ge=1, le=10000)] = 1
+    at_least: Number | None = None
+    at_most: Number | None = None
+    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.95
+    runs: Annotated[Count, Field(ge=1, le=10000)] = 1
 
 
 class Scenario(Strict):
     name: Name
     question: str
     topology: str | dict[str, Any]  # a name, a file, or {generator: line|ring|tree|metro, …}
-    nodes: dict[Name, NodeKind]
-    services: dict[Name, Service]
-    tasks: dict[Name, Task]
+    nodes: Annotated[dict[Name, NodeKind], Field(min_length=1)]
+    services: Annotated[dict[Name, Service], Field(min_length=1)]
+    tasks: Annotated[dict[Name, Task], Field(min_length=1)]
     access: AccessChannel
     arrivals: Arrivals
     load: Positive = 1.0

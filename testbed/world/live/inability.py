@@ -20,9 +20,6 @@ def cannot(scenario: Scenario, topology: Topology) -> list[str]:
     taken = sorted({n for n in names if names.count(n) > 1})
     if taken:
         out.append(f"names used for more than one host or site: {', '.join(taken)}")
-    long = [n for n in names if len(n) > 10]
-    if long:
-        out.append(f"names over 10 characters ({', '.join(long[:5])}): interfaces like NAME-eth0 end at 15")
     slow = [k.name for k in topology.links if min(k.ab.rate, k.ba.rate) / scenario.run.dilate / scenario.run.shrink < 1e5]
     if slow:
         out.append(f"links below 100 kbit/s on the wire ({', '.join(slow[:5])}): use less --shrink or --dilate")

@@ -1,0 +1,61 @@
+"""Claims: one threshold each, on a number that summary.json has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from testbed.catalogue import nearest
+from testbed.scenario.model import Claim, Scenario
+from testbed.topology.located import Place
+
+Mistakes = Iterator[tuple[Place, str]]
+
+#: Numbers of summary.json (design.md §6); <…> stands for a name.
+METRICS = (
+    "on_time_rate", "on_time_rate_by_type.<task>", "on_time_rate_after_fault.<fault>",
+    "tasks.offered", "tasks.completed", "tasks.on_time", "tasks.late", "tasks.lost",
+    "lost_by.expired", "lost_by.refused", "lost_by.unanswered",
+    "latency_s.<task>.p50", "latency_s.<task>.p95", "latency_s.<task>.p99",
+    "cost.deployment", "cost.operation_per_slot", "cost.migration_per_slot", "cost.total_per_slot",
+    "placement.objective", "placement.bound", "placement.gap",
+    "migrations.count", "migrations.tasks_lost", "migrations.blackout_s_max", "migrations.seconds_p50",
+    "scalings.out", "scalings.in", "waiting.<service>.violation_rate", "waiting.<service>.n",
+    "utilisation.nodes.<node>", "utilisation.links.<link>", "utilisation.gateways.<gateway>",
+    "generator_lag_s_p99",
+)  # fmt: skip
+
+
+def claim(index: int, value: Claim, scenario: Scenario) -> Mistakes:
+    place: Place = ("claims", index)
+    if (value.at_least is None) == (value.at_most is None):
+        found = "neither" if value.at_least is None else "both"
+        yield place, f"has {found} of at_least and at_most: a claim has exactly one"
+    message = _mistake(value.metric, list(scenario.tasks), list(scenario.services))
+    if message:
+        yield (*place, "metric"), message
+
+
+def repeated(scenario: Scenario) -> Mistakes:
+    seen: dict[str, int] = {}
+    for i, value in enumerate(scenario.claims):
+        if value.id in seen:
+            yield ("claims", i, "id"), f"claim {seen[value.id]} is called {value.id!r} too: give each its own id"
+        seen.setdefault(value.id, i)
+
+
+def _mistake(metric: str, tasks: Sequence[str], services: Sequence[str]) -> str | None:
+    steps = metric.split(".")
+    for pattern in METRICS:
+        wanted = pattern.split(".")
+        if len(wanted) != len(steps):
+            continue
+        if all(w == s or w.startswith("<") for w, s in zip(wanted, steps, strict=True)):
+            return _unknown_name(wanted, steps, {"<task>": tasks, "<service>": services})
+    return f"there is no measure {metric!r}. {nearest(metric, METRICS)}"
+
+
+def _unknown_name(wanted: list[str], steps: list[str], known: dict[str, Sequence[str]]) -> str | None:
+    for w, s in zip(wanted, steps, strict=True):
+        if w in known and s not in known[w]:
+            return f"there is no {w.strip('<>')} {s!r}. {nearest(s, known[w])}"
+    return None

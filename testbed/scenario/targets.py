@@ -1,0 +1,67 @@
+"""What a fault or a fluctuation can be aimed at: a name of the topology, or a selector drawn per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from testbed.catalogue import nearest
+from testbed.scenario.model import Fault
+from testbed.scenario.streams import stream
+from testbed.topology.model import Topology
+
+ANY = "any "
+ROLES = ("link", "node", "ingress", "site")
+#: "any trunk": a link, but none of those that lead to a host.
+SELECTORS = {f"{ANY}{role}": role for role in ROLES} | {f"{ANY}trunk": "link"}
+
+
+def names(topology: Topology, role: str) -> list[str]:
+    """Names of one role, links by their own name "a--b"; role "trunk": the links between sites."""
+    if role in ("link", "trunk"):
+        return [k.name for k in topology.links if role == "link" or k.role == "trunk"]
+    if role == "site":
+        return [s.name for s in topology.sites]
+    return [h.name for h in (topology.nodes if role == "node" else topology.ingresses)]
+
+
+def find(topology: Topology, target: str, roles: Sequence[str] = ROLES) -> str | None:
+    """The target's own name ("b--a" becomes "a--b"), or None where no such thing has one of the roles."""
+    swapped = "--".join(reversed(target.split("--")))
+    for role in roles:
+        known = names(topology, role)
+        if target in known:
+            return target
+        if role == "link" and swapped in known:
+            return swapped
+    return None
+
+
+def mistake(topology: Topology, target: str, roles: Sequence[str]) -> str | None:
+    """Why the target can't be aimed at, or None."""
+    selectors = [s for s, role in SELECTORS.items() if role in roles]
+    if target in SELECTORS:
+        if target not in selectors:
+            return f"{target!r} is no target of this kind of fault. {nearest(target, selectors)}"
+        role = target.removeprefix(ANY)
+        return None if names(topology, role) else f"the topology {topology.name!r} has no {role}"
+    if find(topology, target, roles):
+        return None
+    known = [n for role in roles for n in names(topology, "trunk" if role == "link" else role)]
+    elsewhere = next((r for r in ROLES if r not in roles and find(topology, target, (r,))), None)
+    what = (
+        f"{target!r} is {'an' if elsewhere == 'ingress' else 'a'} {elsewhere}, no target"
+        if elsewhere
+        else f"there is no {' or '.join(roles)} {target!r}"
+    )
+    drawn = f"or, drawn per seed: {', '.join(selectors)}"
+    return f"{what} in the topology {topology.name!r}. {nearest(target, known)}; {drawn}"
+
+
+def concrete(fault: Fault, index: int, topology: Topology, seed: int) -> Fault:
+    """The fault with its target's own name; a selector is drawn from a stream of its own."""
+    if fault.target in SELECTORS:
+        known = names(topology, fault.target.removeprefix(ANY))
+        target: str | None = known[int(stream(seed, "fault", index).integers(len(known)))]
+    else:
+        target = find(topology, fault.target)
+    return fault if target is None else fault.model_copy(update={"target": target})

@@ -1,0 +1,69 @@
+"""How files and generators write a link's shape: only what differs from the default, with units."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from testbed.topology.model import Link, Shape
+from testbed.units import TIME, BitsPerSecond, Bytes, Seconds, parse_range
+
+#: Rates and delays of links nobody gave: bit/s, s. Ours; a metro of fibre, gateways ten times a node's link.
+TRUNK_RATE, NODE_RATE, GATEWAY_RATE = 800e6, 1e9, 10e9
+HOST_DELAY = 0.5e-3
+#: A trunk whose length is unknown (no coordinates at either end, no delay in the file).
+TRUNK_DELAY = 1e-3
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(Strict):
+    """One direction of a link, as far as it is given: rate bit/s; delay, jitter s; loss 0..1; queue bytes."""
+
+    rate: BitsPerSecond | None = None
+    delay: Seconds | None = None
+    jitter: Seconds | None = None
+    loss: Annotated[float, Field(ge=0, lt=1)] | None = None
+    queue: Annotated[Bytes, Field(gt=0)] | None = None
+
+
+def _range(value: Any) -> tuple[float, float]:
+    return parse_range(value, TIME, "duration")
+
+
+#: One duration, or "6..14 ms": drawn per seed and link.
+SecondsRange = Annotated[tuple[float, float], BeforeValidator(_range)]
+
+
+class TrunkPart(Strict):
+    """Trunks of a generator: `delay` may be a range."""
+
+    rate: BitsPerSecond = TRUNK_RATE
+    delay: SecondsRange = (TRUNK_DELAY, TRUNK_DELAY)
+    jitter: Seconds = 0.0
+    loss: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    queue: Annotated[Bytes, Field(gt=0)] | None = None
+
+
+TRUNK_LINK = Shape(rate=TRUNK_RATE, delay=TRUNK_DELAY)
+NODE_LINK = Shape(rate=NODE_RATE, delay=HOST_DELAY)
+GATEWAY_LINK = Shape(rate=GATEWAY_RATE, delay=HOST_DELAY)
+
+
+def shape(default: Shape, *parts: Part | None) -> Shape:
+    """The default, changed by each part in turn."""
+    values: dict[str, Any] = {}
+    for part in parts:
+        if part is not None:
+            values.update({k: v for k, v in part.model_dump().items() if v is not None})
+    fields = {"rate": default.rate, "delay": default.delay, "jitter": default.jitter,
+              "loss": default.loss, "queue": default.queue}  # fmt: skip
+    return Shape(**{**fields, **values})
+
+
+def link(a: str, b: str, ab: Shape, ba: Shape | None = None, role: str = "trunk") -> Link:
+    """The link "a--b"; the same shape both ways unless `ba` is given."""
+    return Link(f"{a}--{b}", a, b, ab, ba or ab, role)
