@@ -1,0 +1,285 @@
+"""Links that only limit the rate: a veth pair with one end in a pod, htb on both directions inside the pod.
+
+Toward the network htb sits on the pod's interface; toward the pod the arriving frames are redirected (u32, mirred) to
+an ifb in the pod's namespace with an htb of its own. Nothing queues on the switch port: all ports of the userspace
+datapath share one socket buffer, and a queue on one would stop the others. Both ends have transmit checksum offload
+off, which the userspace datapath needs, so frames have their size on the wire and every byte is charged.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from testbed.errors import CannotRun
+from testbed.topology.model import Shape
+from testbed.world.live.links import kernel
+from testbed.world.live.links.base import (
+    MTU,
+    Counters,
+    Direction,
+    Directions,
+    End,
+    Flow,
+    WireLink,
+    check_track,
+    queue_bytes,
+)
+from testbed.world.live.links.htb_player import Player, Track
+
+_BURST = 3200  # bytes: two frames; more would let small payloads through unshaped
+_BURST_TIME = 1e-3  # s at the rate, above 26 Mbit/s: what a soft interrupt may come late on a busy machine
+
+
+def ifb_of(interface: str) -> str:
+    """The ifb that shapes what this pod interface receives; lives beside it."""
+    name = f"i-{interface}"
+    return name if len(name) <= 15 else f"i-{zlib.crc32(interface.encode()):08x}"
+
+
+def _rate_words(shape: Shape) -> str:
+    burst = int(max(_BURST, shape.rate * _BURST_TIME / 8))
+    # tc's "bit" is bits per second, always spelled out; the quantum is ours so that no r2q is guessed from the rate
+    return f"htb rate {shape.rate:.0f}bit ceil {shape.rate:.0f}bit burst {burst}b cburst {burst}b quantum {MTU + 100}"
+
+
+def _limit_words(shape: Shape) -> str:
+    return f"bfifo limit {queue_bytes(shape):.0f}b"
+
+
+def _install(device: str, shape: Shape) -> list[str]:
+    return [
+        f"qdisc add dev {device} root handle 1: htb default 1",
+        f"class add dev {device} parent 1: classid 1:1 {_rate_words(shape)}",
+        f"qdisc add dev {device} parent 1:1 handle 10: {_limit_words(shape)}",
+    ]
+
+
+def _alter(device: str, shape: Shape) -> list[str]:
+    """Lines that give an installed shaper another rate and queue; frames already in it stay."""
+    return [
+        f"class change dev {device} parent 1: classid 1:1 {_rate_words(shape)}",
+        f"qdisc change dev {device} parent 1:1 handle 10: {_limit_words(shape)}",
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A link as built: the pod's end, the other end, and the device that shapes each direction (both in the pod)."""
+
+    link: WireLink
+    pod: End
+    far: End
+    devices: dict[Direction, str]
+
+
+def _only_rate(link: str, shape: Shape) -> None:
+    if shape.delay or shape.jitter or shape.loss:
+        raise CannotRun(f"link {link}: htb shapes rates only; delay, jitter and loss need the relay")
+
+
+def _place(link: WireLink) -> _Placed:
+    _only_rate(link.name, link.ab)
+    _only_rate(link.name, link.ba)
+    if link.a.netns is not None:
+        pod, far, out, back = link.a, link.b, "ab", "ba"
+    elif link.b.netns is not None:
+        pod, far, out, back = link.b, link.a, "ba", "ab"
+    else:
+        raise CannotRun(f"link {link.name}: both ends are switch ports, on which nothing may queue; use the relay")
+    return _Placed(link, pod, far, {out: pod.interface, back: ifb_of(pod.interface)})  # type: ignore[dict-item]
+
+
+class Htb:
+    """Backend "htb": a LinkBackend of veth pairs and the kernel's own shaper. alias: written to the far ends."""
+
+    name = "htb"
+
+    def __init__(self, alias: str = "") -> None:
+        self.alias = alias
+        self._placed: dict[str, _Placed] = {}
+        self._configured: dict[tuple[str, Direction], Shape] = {}
+        self._player = Player(_alter)
+        self._lock = threading.Lock()
+
+    def create(self, links: Sequence[WireLink]) -> None:
+        placed = [_place(link) for link in links]
+        _refuse_taken(placed)
+        try:
+            self._make(placed)
+        except CannotRun:
+            self._remove(placed)
+            raise
+        for p in placed:
+            self._placed[p.link.name] = p
+            self._configured |= {(p.link.name, "ab"): p.link.ab, (p.link.name, "ba"): p.link.ba}
+
+    def _make(self, placed: Sequence[_Placed]) -> None:
+        kernel.run(["ip", "-batch", "-"], text="\n".join(line for p in placed for line in self._pair(p)) + "\n")
+        pods: dict[str, list[_Placed]] = {}
+        for p in placed:
+            pods.setdefault(p.pod.netns or "", []).append(p)
+        for netns, group in pods.items():
+            kernel.run(["sh", "-e"], netns, _pod_script(group))
+        for p in placed:
+            _prepare(p.far)
+
+    def _pair(self, p: _Placed) -> list[str]:
+        far = "" if p.far.netns is None else f" netns {p.far.netns}"
+        lines = [
+            f"link add name {p.far.interface}{far} mtu {MTU} type veth "
+            f"peer name {p.pod.interface} mtu {MTU} netns {p.pod.netns}"
+        ]
+        if self.alias and p.far.netns is None:
+            lines.append(f"link set dev {p.far.interface} alias {self.alias}")
+        return lines
+
+    def change(self, link: str, direction: Directions, shape: Shape) -> None:
+        _only_rate(link, shape)
+        self._player.check()
+        placed = self._placed[link]
+        for d in _each(direction):
+            with self._lock:
+                self._configured[link, d] = shape
+                factor = shape.rate / placed.link.shape(d).rate
+                if not self._player.scale((link, d), factor, shape):
+                    kernel.run(["tc", "-batch", "-"], placed.pod.netns, _text(_alter(placed.devices[d], shape)))
+
+    def set_state(self, link: str, up: bool) -> None:
+        """The far end is taken down: the pod's end loses its carrier and keeps its routes and neighbours."""
+        far = self._placed[link].far
+        kernel.run(["ip", "link", "set", "dev", far.interface, "up" if up else "down"], far.netns)
+
+    def play(
+        self,
+        link: str,
+        direction: Directions,
+        times_wire_s: Sequence[float],
+        rates_wire_bps: Sequence[float],
+        origin_monotonic: float,
+    ) -> None:
+        check_track(link, times_wire_s, rates_wire_bps)
+        placed = self._placed[link]
+        instants = [origin_monotonic + t for t in times_wire_s]
+        for d in _each(direction):
+            with self._lock:
+                shape = self._configured[link, d]
+                factor = shape.rate / placed.link.shape(d).rate
+                track = Track(placed.pod.netns or "", placed.devices[d], instants, list(rates_wire_bps), factor, shape)
+                self._player.play((link, d), track)
+
+    def play_trace(
+        self,
+        link: str,
+        direction: Directions,
+        file: str,
+        opportunity_bytes: float,
+        time_scale: float,
+        origin_monotonic: float,
+    ) -> None:
+        raise CannotRun(f"link {link}: htb can't replay packet opportunities; choose the relay (needs: trace)")
+
+    def read_back(self, link: str) -> tuple[Shape, Shape, bool]:
+        self._player.check()
+        p = self._placed[link]
+        shapes = {d: _read(device, p.pod.netns) for d, device in p.devices.items()}
+        up = all(kernel.operational(end.interface, end.netns) for end in (p.pod, p.far))
+        return shapes["ab"], shapes["ba"], up and kernel.operational(ifb_of(p.pod.interface), p.pod.netns)
+
+    def counters(self, link: str) -> Counters:
+        p = self._placed[link]
+        flows = {d: _count(device, p.pod.netns) for d, device in p.devices.items()}
+        return Counters(flows["ab"], flows["ba"])
+
+    def lateness(self) -> dict[str, float]:
+        """Empty: the kernel keeps the schedule and does not tell."""
+        return {}
+
+    def close(self) -> None:
+        self._player.close()
+        self._remove(list(self._placed.values()))
+        self._placed.clear()
+
+    def _remove(self, placed: Sequence[_Placed]) -> None:
+        """Delete by name what is there; a pod that has gone has taken its interfaces with it."""
+        for p in placed:
+            for interface, netns in ((p.far.interface, p.far.netns), (ifb_of(p.pod.interface), p.pod.netns)):
+                with suppress(CannotRun):  # not made, or gone with its namespace
+                    kernel.run(["ip", "link", "del", "dev", interface], netns)
+
+
+def _refuse_taken(placed: Sequence[_Placed]) -> None:
+    """What is there before us is not ours, and must not be removed when something fails later."""
+    wanted: dict[str | None, set[str]] = {}
+    for p in placed:
+        wanted.setdefault(p.far.netns, set()).add(p.far.interface)
+        wanted.setdefault(p.pod.netns, set()).update((p.pod.interface, ifb_of(p.pod.interface)))
+    for netns, names in wanted.items():
+        taken = names & {link["ifname"] for link in kernel.ask(["ip", "-j", "link"], netns)}
+        if taken:
+            where = netns or "the host's namespace"
+            raise CannotRun(f"interface {', '.join(sorted(taken))} exists already in {where}: run `testbed clean`")
+
+
+def _each(direction: Directions) -> tuple[Direction, ...]:
+    return ("ab", "ba") if direction == "both" else (direction,)
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _pod_script(group: Sequence[_Placed]) -> str:
+    """One shell per namespace: interfaces up, shapers in, checksum offload off."""
+    ip, tc, offload = [], [], []
+    for p in group:
+        device, ifb = p.pod.interface, ifb_of(p.pod.interface)
+        ip += [f"link add name {ifb} mtu {MTU} type ifb", f"link set dev {ifb} up", f"link set dev {device} up"]
+        for direction, shaper in p.devices.items():
+            tc += _install(shaper, p.link.shape(direction))
+        tc += [
+            f"qdisc add dev {device} handle ffff: ingress",
+            f"filter add dev {device} parent ffff: protocol all prio 1 u32 match u32 0 0 "
+            f"action mirred egress redirect dev {ifb}",
+        ]
+        offload += [_quiet(device), f"ethtool -K {device} tx off >/dev/null"]
+    # -e stops at the first failure; the interface is prepared last, when frames can already be shaped
+    return f"ip -batch - <<E\n{_text(ip)}E\ntc -batch - <<E\n{_text(tc)}E\n{_text(offload)}"
+
+
+def _quiet(interface: str) -> str:
+    return f"if [ -e /proc/sys/net/ipv6 ]; then echo 1 >/proc/sys/net/ipv6/conf/{interface}/disable_ipv6; fi"
+
+
+def _prepare(end: End) -> None:
+    script = [
+        _quiet(end.interface),
+        f"ethtool -K {end.interface} tx off >/dev/null",
+        f"ip link set dev {end.interface} up",
+    ]
+    kernel.run(["sh", "-e"], end.netns, _text(script))
+
+
+def _leaf(device: str, netns: str | None) -> dict[str, Any]:
+    return next(
+        q for q in kernel.ask(["tc", "-s", "-j", "qdisc", "show", "dev", device], netns) if q["kind"] == "bfifo"
+    )
+
+
+def _read(device: str, netns: str | None) -> Shape:
+    """Rate and queue of a shaping device. tc prints a rate to four digits at least, and htb's in no JSON before 6.2."""
+    found = re.search(r"class htb .* rate (\d+)([KMGT]?)bit", kernel.run(["tc", "class", "show", "dev", device], netns))
+    if not found:
+        raise CannotRun(f"no htb class on {device} any more: something replaced its queueing discipline")
+    rate = float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2]]
+    return Shape(rate=rate, queue=float(_leaf(device, netns)["options"]["limit"]))
+
+
+def _count(device: str, netns: str | None) -> Flow:
+    leaf = _leaf(device, netns)
+    return Flow(int(leaf["bytes"]), int(leaf["packets"]), int(leaf["drops"]))

@@ -1,0 +1,273 @@
+"""The relay: one process that carries every frame of every relay link from one TAP to the other, when its pipe says.
+
+Run by `relay.py` as `python -m … FD OWNER_PID`. FD is a Unix socket on which the owner sends one JSON object per line
+and gets one per line back. The process ends, and its TAPs vanish with it, when the owner says quit, closes the
+socket or dies (watched by pidfd: a parent-death signal would fire when the *thread* that started us ends).
+One loop, one epoll; departures wait in a heap for one timerfd. Nothing here may block: a stall stalls every link.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import json
+import os
+import select
+import socket
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+from testbed.topology.model import Shape
+from testbed.world.live.links import mahimahi
+from testbed.world.live.links.base import End
+from testbed.world.live.links.shaper import NEVER, Pipe
+from testbed.world.live.links.tap import Tap, Timer, prompt, tighten_timers
+
+_PRIORITY = 10  # SCHED_FIFO, above every ordinary process and below the kernel's threads
+_ROUND = 32  # frames read from one TAP before the others have their turn
+_FRAME = 2048  # bytes, more than MTU + header + VLAN tag
+_BUCKET = 20e-6  # s, resolution of the lateness histogram
+_BUCKETS = 5000  # up to 100 ms; the last one holds what is later
+
+
+class Lateness:
+    """Histogram of actual minus planned departure, s."""
+
+    def __init__(self) -> None:
+        self.counts = array("Q", bytes(8 * _BUCKETS))
+        self.max = 0.0
+
+    def note(self, late: float) -> None:
+        self.counts[min(int(late / _BUCKET), _BUCKETS - 1)] += 1
+        if late > self.max:
+            self.max = late
+
+    def summary(self) -> dict[str, float]:
+        total, seen, found = sum(self.counts), 0, {"p50": 0.0, "p99": 0.0}
+        for index, count in enumerate(self.counts):
+            for name, share in (("p50", 0.5), ("p99", 0.99)):
+                if seen < share * total <= seen + count:
+                    found[name] = (index + 1) * _BUCKET
+            seen += count
+        return {"p50": min(found["p50"], self.max), "p99": min(found["p99"], self.max), "max": self.max, "n": total}
+
+
+class Link:
+    """Two TAPs and two pipes."""
+
+    def __init__(self, spec: dict[str, Any], seed: int, alias: str) -> None:
+        self.name, self.up = spec["name"], True
+        self.a = Tap(End(**spec["a"]), alias)
+        try:
+            self.b = Tap(End(**spec["b"]), alias)
+        except OSError:
+            self.a.close()
+            raise
+        self.pipes = {d: Pipe(Shape(**spec[d]), f"{seed}/{self.name}/{d}") for d in ("ab", "ba")}
+
+    def chosen(self, direction: str) -> list[Pipe]:
+        return list(self.pipes.values()) if direction == "both" else [self.pipes[direction]]
+
+    def set_state(self, up: bool) -> None:
+        for tap, direction in ((self.a, "ab"), (self.b, "ba")):
+            if not up:
+                self.pipes[direction].flush()
+            self.pipes[direction].dropped += tap.drain()
+        self.up = up
+        for tap in (self.a, self.b):
+            tap.carrier(up)
+
+    def close(self) -> None:
+        self.a.close()
+        self.b.close()
+
+
+class Relay:
+    """The loop and what it is told. `lanes`: per TAP that is read, (link, pipe, descriptor written to)."""
+
+    def __init__(self, control: socket.socket, owner: int) -> None:
+        self.control, self.buffer = control, b""
+        self.owner = os.pidfd_open(owner)
+        self.timer, self.armed = Timer(), NEVER
+        self.links: dict[str, Link] = {}
+        self.lanes: dict[int, tuple[Link, Pipe, int]] = {}
+        self.writes: dict[int, tuple[Pipe, int]] = {}  # by number of the pipe, as used in the heap
+        self.numbers: dict[Pipe, int] = {}
+        self.due_at: list[float] = []  # per pipe, the time it stands in the heap with
+        self.heap: list[tuple[float, int]] = []
+        self.late = Lateness()
+        self.epoll = select.epoll()
+        for fd in (control.fileno(), self.owner, self.timer.fd):
+            self.epoll.register(fd, select.EPOLLIN)
+        self.running = True
+
+    def run(self) -> None:
+        poll, lanes, control = self.epoll.poll, self.lanes, self.control.fileno()
+        while self.running:
+            for fd, _ in poll():
+                if fd in lanes:
+                    self.read(fd)
+                elif fd == self.timer.fd:
+                    self.expired()
+                elif fd == control:
+                    self.listen()
+                else:
+                    self.running = False  # the owner is dead
+            self.release()
+
+    def expired(self) -> None:
+        try:
+            os.read(self.timer.fd, 8)
+        except BlockingIOError:
+            return  # armed anew in the same round, so it has not expired after all
+        self.armed = NEVER
+
+    def read(self, fd: int) -> None:
+        """Take up to a round of frames from a TAP and hand each to its pipe with the time of its arrival."""
+        link, pipe, _ = self.lanes[fd]
+        read, clock = os.read, time.monotonic
+        for _ in range(_ROUND):
+            try:
+                frame = read(fd, _FRAME)
+            except BlockingIOError:
+                break
+            if link.up:
+                pipe.offer(clock(), frame)
+            else:
+                pipe.dropped += 1
+        self.schedule(pipe)
+
+    def schedule(self, pipe: Pipe) -> None:
+        """Put the pipe into the heap at its next departure or step; an older, later entry is recognised as stale."""
+        at, number = pipe.next_at(), self.numbers[pipe]
+        if at != self.due_at[number]:
+            self.due_at[number] = at
+            if at < NEVER:
+                heapq.heappush(self.heap, (at, number))
+
+    def release(self) -> None:
+        """Write every frame whose time has come, then set the timer for the next."""
+        heap, due_at = self.heap, self.due_at
+        now = time.monotonic()
+        while heap and heap[0][0] <= now:
+            at, number = heapq.heappop(heap)
+            if at != due_at[number]:
+                continue
+            pipe, target = self.writes[number]
+            for planned, frame in pipe.due(now):
+                self.write(pipe, target, frame)
+                now = time.monotonic()
+                self.late.note(now - planned)
+            due_at[number] = NEVER
+            self.schedule(pipe)
+        if heap and heap[0][0] != self.armed:
+            self.armed = heap[0][0]
+            self.timer.arm(self.armed)
+
+    def write(self, pipe: Pipe, target: int, frame: bytes) -> None:
+        try:
+            os.write(target, frame)
+        except OSError:  # the far end is administratively down or its backlog is full: the frame is gone
+            pipe.packets -= 1
+            pipe.bytes -= len(frame)
+            pipe.dropped += 1
+
+    def listen(self) -> None:
+        data = self.control.recv(1 << 16, socket.MSG_DONTWAIT)
+        if not data:
+            self.running = False
+            return
+        *lines, self.buffer = (self.buffer + data).split(b"\n")
+        for line in lines:
+            self.control.sendall(json.dumps(self.obey(json.loads(line))).encode() + b"\n")
+
+    def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one command; a failure is an answer, never the end of the process."""
+        verbs: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "create": self.create, "change": self.change, "state": self.state, "play": self.play,
+            "trace": self.trace, "read": self.read_back, "counters": self.counters, "lateness": self.lateness,
+            "quit": self.quit,
+        }  # fmt: skip
+        try:
+            return {"ok": verbs[order["do"]](order)}
+        except Exception as error:  # the text reaches the owner, which raises it
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def create(self, order: dict[str, Any]) -> int:
+        made: list[Link] = []
+        for spec in order["links"]:
+            try:
+                made.append(Link(spec, order["seed"], order["alias"]))
+            except OSError as error:
+                for link in made:
+                    link.close()
+                raise OSError(f"link {spec['name']}: {error}") from error
+        for link in made:
+            self.links[link.name] = link
+            for source, target, direction in ((link.a, link.b, "ab"), (link.b, link.a, "ba")):
+                pipe = link.pipes[direction]
+                number = self.numbers[pipe] = len(self.due_at)
+                self.due_at.append(NEVER)
+                self.writes[number] = (pipe, target.fd)
+                self.lanes[source.fd] = (link, pipe, target.fd)
+                self.epoll.register(source.fd, select.EPOLLIN)
+        gc.collect()
+        gc.freeze()
+        return len(made)
+
+    def change(self, order: dict[str, Any]) -> None:
+        shape = Shape(**order["shape"])
+        for pipe in self.links[order["link"]].chosen(order["direction"]):
+            pipe.change(time.monotonic(), shape)
+            self.schedule(pipe)
+
+    def state(self, order: dict[str, Any]) -> None:
+        link = self.links[order["link"]]
+        if link.up != order["up"]:
+            link.set_state(order["up"])
+
+    def play(self, order: dict[str, Any]) -> None:
+        for pipe in self.links[order["link"]].chosen(order["direction"]):
+            pipe.play(time.monotonic(), order["times"], order["rates"], order["origin"])
+            self.schedule(pipe)
+
+    def trace(self, order: dict[str, Any]) -> None:
+        opportunities = mahimahi.parse(order["file"]).scaled(order["time_scale"])
+        for pipe in self.links[order["link"]].chosen(order["direction"]):
+            pipe.play_trace(time.monotonic(), opportunities, order["opportunity_bytes"], order["origin"])
+            self.schedule(pipe)
+
+    def read_back(self, order: dict[str, Any]) -> dict[str, Any]:
+        link = self.links[order["link"]]
+        answer: dict[str, Any] = {"up": link.up}
+        for direction, pipe in link.pipes.items():
+            s = pipe.shape
+            answer[direction] = {"rate": pipe.rate_in_force(), "delay": s.delay, "jitter": s.jitter, "loss": s.loss,
+                                 "queue": pipe.limit}  # fmt: skip
+        return answer
+
+    def counters(self, order: dict[str, Any]) -> dict[str, list[int]]:
+        pipes = self.links[order["link"]].pipes
+        return {d: [p.bytes, p.packets, p.dropped, p.lost] for d, p in pipes.items()}
+
+    def lateness(self, order: dict[str, Any]) -> dict[str, float]:
+        return {**self.late.summary(), "cpu_s": time.process_time()}
+
+    def quit(self, order: dict[str, Any]) -> None:
+        self.running = False
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    gc.disable()  # nothing here makes cycles; a collection would be a stall
+    tighten_timers()
+    if not prompt(_PRIORITY):
+        print("relay: no real-time priority here; departures will be later under load", file=sys.stderr)
+    Relay(control, int(sys.argv[2])).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""One direction of a link as arithmetic: when does each frame leave? No clock, no descriptors; the caller brings `now`.
+
+A frame of L bytes that arrives at t finds the transmitter busy until F (the virtual finishing time) and is sent by
+
+    F ← max(F, t) + 8 L / r            FIFO, store and forward, rate r bit/s at layer 2
+    D ← max(D, F + max(0, d + σ N))    departure: delay d, jitter N ~ Normal(0, 1), never before its predecessor
+
+It is refused when (F − t) r / 8 + L, the bytes it would make wait, exceeds the queue, unless nothing waits. A frame
+taken by the loss process has used its transmission time. When r changes to r', what waits at t keeps its remaining
+bits: F' = t + (F − t) r / r'. A packet-opportunity trace replaces 8 L / r by the next opportunities' bytes.
+All times in s on one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Sequence
+
+from testbed.topology.model import Shape
+from testbed.world.live.links.base import Flow, queue_bytes
+from testbed.world.live.links.mahimahi import Opportunities
+
+NEVER = math.inf
+
+
+class _Trace:
+    """Bytes of opportunities given out: opportunity k has `left` bytes to give, all before it are spent."""
+
+    def __init__(self, opportunities: Opportunities, quota: float, origin: float) -> None:
+        self.opportunities, self.quota, self.origin = opportunities, quota, origin
+        self.k, self.left = -1, 0.0
+
+    def waiting(self, now: float) -> float:
+        """Bytes given out in opportunities after `now`."""
+        first = self.opportunities.count(now - self.origin)
+        return (self.k - first) * self.quota + self.quota - self.left if self.k >= first else 0.0
+
+    def send(self, now: float, size: int) -> float:
+        """Time at which the last of `size` bytes goes; an opportunity nobody used is gone."""
+        first = self.opportunities.count(now - self.origin)
+        if self.k < first:
+            self.k, self.left = first, self.quota
+        if size > self.left:
+            steps = math.ceil((size - self.left) / self.quota)
+            self.k += steps
+            self.left += steps * self.quota
+        self.left -= size
+        return self.origin + self.opportunities.at(self.k)
+
+
+class Pipe:
+    """State of one direction. `frames` holds (F, lag, D, frame) in order; the caller writes those with D ≤ now."""
+
+    def __init__(self, shape: Shape, seed: str) -> None:
+        """seed: names the streams of this direction, e.g. "1/s1--s2/ab"; loss and jitter draw from separate ones."""
+        self.created_rate = shape.rate
+        self.shape = shape
+        self.rate = shape.rate  # in force: the shape's, or the track's times the factor
+        self.limit = queue_bytes(shape)
+        self.free = 0.0  # F
+        self.last = 0.0  # D
+        self.frames: deque[tuple[float, float, float, bytes]] = deque()
+        self.step_at = NEVER  # when the track or trace next changes something
+        self.bytes = self.packets = self.dropped = self.lost = 0
+        self._lose = random.Random(f"{seed}/loss").random
+        self._gauss = random.Random(f"{seed}/jitter").gauss
+        self._track: tuple[Sequence[float], Sequence[float], float] | None = None
+        self._index = 0
+        self._coming: _Trace | None = None
+        self._trace: _Trace | None = None
+        self._quota = 0.0
+
+    def offer(self, now: float, frame: bytes) -> bool:
+        """A frame arrives; False when the queue is full (then it is counted dropped)."""
+        if now >= self.step_at:
+            self.advance(now)
+        size = len(frame)
+        waiting = self.waiting(now)
+        if waiting > 0 and waiting + size > self.limit + 0.5:  # half a byte for rounding of times
+            self.dropped += 1
+            return False
+        finish = self._transmit(now, size)
+        shape = self.shape
+        if shape.loss and self._lose() < shape.loss:
+            self.lost += 1
+            return True
+        lag = shape.delay
+        if shape.jitter:
+            lag = max(0.0, lag + self._gauss(0.0, shape.jitter))
+        self.last = max(self.last, finish + lag)
+        self.frames.append((finish, lag, self.last, frame))
+        return True
+
+    def waiting(self, now: float) -> float:
+        """Bytes not yet transmitted, the unsent part of the frame in transmission included."""
+        if self._trace is not None:
+            return self._trace.waiting(now)
+        return (self.free - now) * self.rate / 8 if self.free > now else 0.0
+
+    def _transmit(self, now: float, size: int) -> float:
+        if self._trace is not None:
+            return self._trace.send(now, size)
+        self.free = (self.free if self.free > now else now) + size * 8 / self.rate
+        return self.free
+
+    def next_at(self) -> float:
+        """When this direction next needs attention: a departure or a step of its track."""
+        return min(self.frames[0][2], self.step_at) if self.frames else self.step_at
+
+    def due(self, now: float) -> list[tuple[float, bytes]]:
+        """Take the frames that have departed by `now`: (planned departure, frame), counted as delivered."""
+        if now >= self.step_at:
+            self.advance(now)
+        frames, gone = self.frames, []
+        while frames and frames[0][2] <= now:
+            _, _, planned, frame = frames.popleft()
+            self.packets += 1
+            self.bytes += len(frame)
+            gone.append((planned, frame))
+        return gone
+
+    def change(self, now: float, shape: Shape) -> None:
+        """Delay, jitter and loss act on frames that arrive from now on; rate and queue at once."""
+        self.advance(now)
+        self.shape, self.limit = shape, queue_bytes(shape)
+        if self._trace is not None:
+            self._trace.quota = self._quota * self._factor()
+            self._again(now)
+        else:
+            self._set_rate(now, self._played_rate())
+
+    def play(self, now: float, times: Sequence[float], rates: Sequence[float], origin: float) -> None:
+        """Follow a track; steps that lie in the past are taken at once, in order."""
+        self.advance(now)
+        was_trace, self._trace, self._coming = self._trace, None, None
+        self._track, self._index = (times, rates, origin), 0
+        self.step_at = origin + times[0]
+        if was_trace is not None:
+            self.rate, self.free = self.shape.rate, 0.0
+            self._again(now)
+        self._set_rate(now, self._played_rate())
+        self.advance(now)
+
+    def play_trace(self, now: float, opportunities: Opportunities, quota: float, origin: float) -> None:
+        """From `origin` on (or now, where that is past) only the trace's opportunities send, `quota` bytes each."""
+        self.advance(now)
+        self._quota = quota
+        self._coming = _Trace(opportunities, quota * self._factor(), origin)
+        self.step_at = max(origin, now)
+        self.advance(now)
+
+    def advance(self, now: float) -> None:
+        """Take every step planned for up to `now`, each at its own time."""
+        while self.step_at <= now:
+            at = self.step_at
+            if self._coming is not None:
+                self._trace, self._coming, self._track = self._coming, None, None
+                self._trace.quota = self._quota * self._factor()
+                self.step_at = NEVER
+                self._again(at)
+            elif self._track is not None:
+                times, _, origin = self._track
+                self._index += 1
+                self.step_at = origin + times[self._index] if self._index < len(times) else NEVER
+                self._set_rate(at, self._played_rate())
+
+    def flush(self) -> int:
+        """Throw away everything held, as a link that goes down does; returns and counts the number of frames."""
+        gone = len(self.frames)
+        self.frames.clear()
+        self.dropped += gone
+        self.free = self.last = 0.0
+        if self._trace is not None:
+            self._trace.k, self._trace.left = -1, 0.0
+        return gone
+
+    def flow(self) -> Flow:
+        return Flow(self.bytes, self.packets, self.dropped, self.lost)
+
+    def rate_in_force(self) -> float:
+        """bit/s; of a trace, its mean."""
+        if self._trace is None:
+            return self.rate
+        trace = self._trace
+        return len(trace.opportunities.times) * trace.quota * 8 / trace.opportunities.period
+
+    def _factor(self) -> float:
+        return self.shape.rate / self.created_rate
+
+    def _played_rate(self) -> float:
+        if self._track is None or self._index == 0:
+            return self.shape.rate
+        return self._track[1][self._index - 1] * self._factor()
+
+    def _set_rate(self, at: float, rate: float) -> None:
+        ratio, self.rate = self.rate / rate, rate
+        if ratio == 1.0 or self.free <= at:
+            return
+        self.free = at + (self.free - at) * ratio
+        self._retime([(at + (f - at) * ratio if f > at else f) for f, _, _, _ in self.frames])
+
+    def _again(self, at: float) -> None:
+        """The transmitter changed its nature: what waits is sent anew from `at` (at most one frame begins twice)."""
+        if self._trace is not None:
+            self._trace.k, self._trace.left = -1, 0.0
+        self._retime([(self._transmit(at, len(frame)) if f > at else f) for f, _, _, frame in self.frames])
+
+    def _retime(self, finishing: list[float]) -> None:
+        last = 0.0
+        retimed: deque[tuple[float, float, float, bytes]] = deque()
+        for finish, (old, lag, departure, frame) in zip(finishing, self.frames, strict=True):
+            last = max(last, finish + lag if finish != old else departure)
+            retimed.append((finish, lag, last, frame))
+        self.frames, self.last = retimed, last if retimed else self.last
