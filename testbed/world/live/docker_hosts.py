@@ -1,0 +1,370 @@
+"""Edge nodes as pods, services as containers that join them, through the Docker API.
+
+A pod is a pause container with no network of its own making (`network_mode=none`: the wiring is done from outside)
+and a cgroup with the node's limits. A service joins the pod's network namespace and cgroup. Inside a service,
+/run/shaketable holds the run's control socket (`hub.sock`) and /run/shaketable/node the node's busy counter
+(`busy`). Containers get no capability, a read-only root and a bounded log.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import select
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import CannotRun
+from testbed.world.live import cgroups, engine, undo
+from testbed.world.live.cgroups import Cgroups, Limits, same
+from testbed.world.live.images import PROGRAMS
+from testbed.world.live.ledger import Ledger
+from testbed.world.live.names import LABEL, Names
+
+__all__ = ["DockerHosts", "Limits", "Pod", "Started"]
+
+INSIDE = "/run/shaketable"  # docs/wire.md
+BUSY_BYTES = 1024  # 256 slots of 4 bytes, docs/wire.md
+PAUSE, STUB, GATEWAY = (("python3", PROGRAMS[part]) for part in ("pause", "stub", "gateway"))
+PIDS = 256  # processes and threads of one container: a runaway service can't take the machine with it
+LOG = {"type": "json-file", "config": {"max-size": "1m", "max-file": "1"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A node as it runs. container: Docker id; netns: inode of its network namespace; cgroup: path below the roots."""
+
+    name: str
+    container: str
+    pid: int
+    netns: int
+    cgroup: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A service's container. create_s, start_s: what the daemon took, s."""
+
+    id: str
+    node: str
+    container: str
+    pid: int
+    create_s: float
+    start_s: float
+
+
+class DockerHosts:
+    """All containers of one run. Methods may be called from several threads."""
+
+    def __init__(self, names: Names, ledger: Ledger, image: str, folder: Path) -> None:
+        """folder: the run's (Names.folder). The daemon must answer; nothing is made yet."""
+        self.names, self.ledger, self.image, self.folder = names, ledger, image, folder
+        self.client = engine.connect()
+        self.api = self.client.api
+        self.cgroups = Cgroups(str(self.api.info().get("CgroupDriver", "cgroupfs")))
+        self.pods: dict[str, Pod] = {}
+        self._limits: dict[str, Limits] = {}
+        self.services: dict[str, Started] = {}
+        self._undo: dict[str, int] = {}  # container name → its ledger entry
+        self._cgroup_undo: list[int] = []
+        self._alive: dict[str, int] = {}  # service → pidfd
+        self._lock = threading.Lock()
+        self.ctl = folder / "ctl"
+        (self.ctl / "node").mkdir(parents=True, exist_ok=True)  # where the node's own folder is mounted
+
+    # ── nodes ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start_pods(self, limits: Mapping[str, Limits], command: Sequence[str] = PAUSE) -> dict[str, Pod]:
+        """A pod per host, in threads; all, or CannotRun and none."""
+        paths = {host: self.cgroup(host) for host in limits}
+        top = [self.names.cgroup, *paths.values()]
+        self._cgroup_undo += self.ledger.add_all([("cgroup", {"path": path}) for path in top])
+        for host, limit in limits.items():
+            self.cgroups.create(paths[host], limit)
+            self._make_node_folder(host)
+        self._announce([self._pod_name(host) for host in limits])
+
+        def start(host: str) -> Pod:
+            container = self._create(self._pod_name(host), command, host, hostname=_safe(host), network_mode="none")
+            pid = self._start(container)
+            return Pod(host, container, pid, netns(pid), paths[host])
+
+        outcomes = engine.each(start, limits)
+        failures = [error for _, _, error in outcomes if error is not None]
+        if failures:
+            self._remove_containers([self._pod_name(host) for host in limits])
+            self._remove_cgroups()
+            raise failures[0]
+        self._limits.update(limits)
+        self.pods.update({pod.name: pod for _, pod, _ in outcomes if pod is not None})
+        return dict(self.pods)
+
+    def cgroup(self, host: str) -> str:
+        """Path of the host's cgroup below each hierarchy's root."""
+        return f"{self.names.cgroup}/{_safe(host)}"
+
+    def node_folder(self, host: str) -> Path:
+        """What the host's services see as /run/shaketable/node."""
+        return self.folder / "nodes" / _safe(host)
+
+    def _make_node_folder(self, host: str) -> None:
+        folder = self.node_folder(host)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "busy").write_bytes(bytes(BUSY_BYTES))
+
+    # ── services ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start_service(
+        self,
+        id: str,
+        node: str,
+        command: Sequence[str] = STUB,
+        environment: Mapping[str, str] | None = None,
+        mounts: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+    ) -> Started:
+        """A container in the node's namespace and cgroup. mounts: file here → path inside, read-only.
+
+        limits: its own, below the node's. CannotRun leaves nothing of it behind.
+        """
+        pod = self.pods[node]
+        name = self._service_name(id, node)
+        self._announce([name])
+        more: dict[str, Any] = {"network_mode": f"container:{pod.container}"}
+        if limits is not None and limits.cpu is not None:
+            more["nano_cpus"] = int(limits.cpu * 1e9)
+        if limits is not None and limits.memory is not None:
+            more["mem_limit"] = int(limits.memory)
+        try:
+            begin = time.monotonic()
+            container = self._create(name, command, node, environment=environment, mounts=mounts, **more)
+            created = time.monotonic()
+            pid = self._start(container)
+            started = Started(id, node, container, pid, created - begin, time.monotonic() - created)
+            watched = _watch(pid)
+        except Exception:
+            self._remove_containers([name])
+            raise
+        with self._lock:
+            self.services[id] = started
+            self._alive[id] = watched
+        return started
+
+    def stop_service(self, id: str, grace_s: float = 2.0) -> None:
+        """SIGTERM, and SIGKILL after `grace_s` (whole seconds, rounded up). Its container stays until `remove`."""
+        self._forget(id)
+        try:
+            self.api.stop(self.services[id].container, timeout=math.ceil(grace_s))
+        except Exception as error:
+            if engine.status_of(error) not in (304, 404):  # it had stopped by itself
+                raise CannotRun(f"Docker did not stop {id}: {engine.words(error)}") from error
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Kill and remove these services' containers, in threads."""
+        with self._lock:
+            gone = [self.services.pop(id) for id in ids if id in self.services]
+        for started in gone:
+            self._forget(started.id)
+        self._remove_containers([self._service_name(s.id, s.node) for s in gone])
+
+    def died(self) -> list[str]:
+        """Services that ended without `stop_service` or `remove`, each named once; asks the kernel only (pidfds)."""
+        with self._lock:
+            alive = dict(self._alive)
+        if not alive:
+            return []
+        poll = select.poll()
+        for descriptor in alive.values():
+            poll.register(descriptor, select.POLLIN)
+        ended = {descriptor for descriptor, _ in poll.poll(0)}
+        gone = [id for id, descriptor in alive.items() if descriptor in ended]
+        for id in gone:
+            self._forget(id)
+        return gone
+
+    def why(self, id: str) -> str:
+        """How a service's container ended, with its last words."""
+        started = self.services[id]
+        try:
+            if netns(started.pid) == 0:  # the kernel knows before the daemon does: let it catch up
+                self.api.wait(started.container, timeout=10)
+            state = self.api.inspect_container(started.container)["State"]
+        except Exception as error:
+            return f"its container is gone ({engine.words(error)})"
+        cause = "out of memory" if state.get("OOMKilled") else f"exit {state.get('ExitCode')}"
+        return f"{cause}; last log lines: {self.logs(id, 5).strip() or '(none)'}"
+
+    def logs(self, id: str, tail: int = 50) -> str:
+        """Last lines a service, or a node's pause, wrote."""
+        container = self.services[id].container if id in self.services else self.pods[id].container
+        return str(self.api.logs(container, tail=tail).decode("utf-8", "replace"))
+
+    # ── read-back and end ────────────────────────────────────────────────────────────────────────────────────
+
+    def verify(self, expected: Mapping[str, str]) -> list[str]:
+        """Differences between what should run (the pods, and service → node) and what the kernel and Docker say."""
+        listed = self.api.containers(all=True, filters={"label": f"{LABEL}={self.names.run_id}"})
+        states = {c["Names"][0].lstrip("/"): str(c["State"]) for c in listed}
+        wanted = {self._pod_name(p): (f"node {p}", self.pods[p], self.pods[p].pid) for p in self.pods}
+        differences = []
+        for id, node in expected.items():
+            started = self.services.get(id)
+            if node not in self.pods or started is None or started.node != node:
+                found_on = "but was never started" if started is None else f"found on {started.node}"
+                differences.append(f"service {id} should run on {node}, {found_on}")
+            else:
+                wanted[self._service_name(id, node)] = (f"service {id}", self.pods[node], started.pid)
+        for name, (what, pod, pid) in wanted.items():
+            state = states.pop(name, "not there")
+            if state != "running":
+                differences.append(f"{what}: container {name} is {state}, should be running")
+                continue
+            if (inode := netns(pid)) != pod.netns:
+                differences.append(f"{what}: in network namespace {inode}, its node's is {pod.netns}")
+            if not self.cgroups.holds(pod.cgroup, pid):
+                differences.append(f"{what}: process {pid} is not in cgroup {pod.cgroup}")
+        for host, pod in self.pods.items():
+            if not same(found := self.cgroups.limits(pod.cgroup), self._limits[host]):
+                differences.append(f"node {host}: limits are {found}, should be {self._limits[host]}")
+        return differences + [f"container {name} ({state}) is not expected" for name, state in states.items()]
+
+    def close(self) -> dict[str, float]:
+        """Remove every container and cgroup of the run; may be called again. Returns their number and the times, s."""
+        begin = time.monotonic()
+        for id in list(self._alive):
+            self._forget(id)
+        removed = self._remove_containers(None)
+        middle = time.monotonic()
+        self._remove_cgroups()
+        self.pods.clear()
+        self.services.clear()
+        return {
+            "containers": float(removed),
+            "containers_s": middle - begin,
+            "cgroups_s": time.monotonic() - middle,
+        }
+
+    # ── one container ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _pod_name(self, host: str) -> str:
+        return self.names.container(_safe(host))
+
+    def _service_name(self, id: str, node: str) -> str:
+        return self.names.container(f"{_safe(node)}.{_safe(id)}")
+
+    def _announce(self, names: Sequence[str]) -> None:
+        numbers = self.ledger.add_all([("container", {"name": name}) for name in names])
+        with self._lock:
+            self._undo.update(zip(names, numbers, strict=True))
+
+    def _create(
+        self,
+        name: str,
+        command: Sequence[str],
+        node: str,
+        *,
+        environment: Mapping[str, str] | None = None,
+        mounts: Mapping[str, str] | None = None,
+        hostname: str | None = None,
+        **host: Any,
+    ) -> str:
+        """Create the announced container `name`; its id."""
+        from docker.types import Mount
+
+        bind = [Mount(INSIDE, str(self.ctl), type="bind", read_only=True)]
+        bind += [Mount(f"{INSIDE}/node", str(self.node_folder(node)), type="bind")]
+        bind += [Mount(inside, here, type="bind", read_only=True) for here, inside in (mounts or {}).items()]
+        config = self.api.create_host_config(
+            cgroup_parent=self.cgroups.parent(self.cgroup(node)), mounts=bind, read_only=True, cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"], restart_policy={"Name": "no"}, pids_limit=PIDS,
+            log_config=LOG, ipc_mode="none", **host,
+        )  # fmt: skip
+        try:
+            made = self.api.create_container(
+                self.image, list(command), name=name, hostname=hostname, environment=dict(environment or {}),
+                labels={LABEL: self.names.run_id, "shaketable.node": node}, host_config=config,
+            )  # fmt: skip
+        except Exception as error:
+            if engine.status_of(error) == 409:
+                raise self._held(name) from error
+            raise CannotRun(f"Docker did not create {name}: {engine.words(error)}") from error
+        return str(made["Id"])
+
+    def _start(self, container: str) -> int:
+        """Start a created container; pid of its first process. CannotRun with its last words when it ends at once."""
+        try:
+            self.api.start(container)
+            state = self.api.inspect_container(container)["State"]
+            if not state["Pid"]:
+                said = self.api.logs(container, tail=5).decode("utf-8", "replace").strip()
+                raise CannotRun(f"container {container[:12]} ended at once (exit {state['ExitCode']}): {said}")
+            return int(state["Pid"])
+        except CannotRun:
+            raise
+        except Exception as error:
+            raise CannotRun(f"Docker did not start container {container[:12]}: {engine.words(error)}") from error
+
+    def _held(self, name: str) -> CannotRun:
+        """The name belongs to a container that is there already: whose, and what to do."""
+        try:
+            holder = self.api.inspect_container(name)
+        except Exception as error:
+            return CannotRun(f"the container name {name} is taken ({engine.words(error)}): start again")
+        of_run = (holder["Config"]["Labels"] or {}).get(LABEL)
+        if of_run is None:
+            mend = f"rename or remove it (`docker rename {name} …`), or start this run with another id"
+            return CannotRun(f"the container name {name} is held by a container that is not ours: {mend}")
+        mend = f"`sudo testbed clean --run {of_run}` removes what that run left, if it is dead"
+        return CannotRun(f"the container name {name} is held by run {of_run!r}: {mend}")
+
+    def _remove_containers(self, names: Sequence[str] | None) -> int:
+        """Remove ours of `names` (None: all of the run) and tick them off; CannotRun when one stays."""
+        removed = undo.remove_containers(self.names.run_id, names)
+        listed = self.api.containers(all=True, filters={"label": f"{LABEL}={self.names.run_id}"})
+        left = {c["Names"][0].lstrip("/") for c in listed}
+        with self._lock:
+            gone = [name for name in (self._undo if names is None else names) if name not in left]
+            numbers = [self._undo.pop(name) for name in gone if name in self._undo]
+        self.ledger.done(*numbers)
+        return len(removed)
+
+    def _remove_cgroups(self) -> None:
+        """Rmdir is refused while the last process is still leaving: try for a few seconds."""
+        deadline = time.monotonic() + 5.0
+        while not cgroups.remove(self.names.cgroup):
+            if time.monotonic() > deadline:
+                raise CannotRun(f"the cgroup {self.names.cgroup} is still in use: `testbed clean` removes it later")
+            time.sleep(0.02)
+        self.ledger.done(*self._cgroup_undo)
+        self._cgroup_undo.clear()
+
+    def _forget(self, id: str) -> None:
+        with self._lock:
+            descriptor = self._alive.pop(id, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def netns(pid: int) -> int:
+    """Inode of the process's network namespace; 0 when the process is gone."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _watch(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError as error:
+        raise CannotRun(f"the container of process {pid} ended at once") from error
+
+
+def _safe(name: str) -> str:
+    """As Docker and the file system take it."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

@@ -1,0 +1,84 @@
+"""The one door to the Docker Engine: the SDK, imported late (0.3 to 0.7 s), and its errors in our words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from testbed.errors import CannotRun
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SOCKET = "/var/run/docker.sock"
+TIMEOUT_S = 60.0  # of one request; a machine emulated in software takes up to 8 s for a container start
+
+
+def address() -> str:
+    """Where the daemon is. Given explicitly: `from_env()` would follow the CLI's contexts."""
+    return os.environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
+
+
+def connect() -> DockerClient:
+    """A client whose daemon has answered. CannotRun says what is wrong and which command mends it."""
+    where = address()
+    if not where.startswith("unix://"):
+        raise CannotRun(
+            f"DOCKER_HOST is {where!r}: pods share this machine's network namespaces, so the daemon must be local. "
+            "Unset DOCKER_HOST, or set it to unix:///var/run/docker.sock"
+        )
+    try:
+        import docker
+    except ImportError as error:
+        raise CannotRun("the Docker SDK for Python is missing: `./shaketable setup` installs it") from error
+    try:
+        return docker.DockerClient(base_url=where, timeout=TIMEOUT_S, version="auto")
+    except docker.errors.DockerException as error:
+        raise CannotRun(_unreachable(where.removeprefix("unix://"))) from error
+
+
+def _unreachable(socket_path: str) -> str:
+    if not os.path.exists(socket_path):
+        return (
+            f"Docker is not running (no {socket_path}): `sudo ./shaketable demo` starts it, or start dockerd yourself"
+        )
+    if not os.access(socket_path, os.R_OK | os.W_OK):
+        return f"no permission on {socket_path}: a live run needs root, start it with sudo"
+    return f"Docker does not answer on {socket_path}: look at `docker version`, then start or restart the daemon"
+
+
+def threads() -> int:
+    """Two to four threads saturate two cores when containers start (measured); more only queue up in the daemon."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+def each(work: Callable[[T], R], items: Iterable[T]) -> list[tuple[T, R | None, Exception | None]]:
+    """`work` of every item in threads; all have ended when this returns, results and exceptions side by side."""
+    todo = list(items)
+    if not todo:
+        return []
+
+    def guarded(item: T) -> tuple[T, R | None, Exception | None]:
+        try:
+            return item, work(item), None
+        except Exception as error:  # handed to the caller, who decides once all have ended
+            return item, None, error
+
+    with ThreadPoolExecutor(max_workers=min(threads(), len(todo))) as pool:
+        return list(pool.map(guarded, todo))
+
+
+def status_of(error: Exception) -> int | None:
+    """HTTP status of an answer from the daemon, None for anything else."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def words(error: Exception) -> str:
+    """The daemon's own sentence."""
+    explanation: Any = getattr(error, "explanation", None)
+    return str(explanation or error)

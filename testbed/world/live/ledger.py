@@ -1,0 +1,229 @@
+"""The ledger of one run: before a resource is made, its undo is on disk.
+
+`/run/shaketable/<run_id>/ledger.jsonl`, one JSON object a line, only ever appended to:
+
+    {"kind": "owner", "run": …, "pid": …, "start_time": …, "boot": …}    first line, there from the beginning
+    {"n": 3, "kind": "container", "name": "shaketable-1a2b3c-n1"}        fsynced before the container is asked for
+    {"n": 3, "done": true}                                               after its removal
+    {"closed": true}                                                     the owner removed everything itself
+
+A torn line (the machine or the writer died in the middle) is skipped: `add` had not returned, so nothing was made.
+Process ids are reused, so a process is a pid with its start time, within one boot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import CannotRun
+
+RUNS = Path("/run/shaketable")
+FILE = "ledger.jsonl"
+
+#: Kinds of entry and the fields each must have. `process` may be announced without a pid: its mark finds it.
+KINDS: Mapping[str, frozenset[str]] = {
+    "container": frozenset({"name"}),
+    "cgroup": frozenset({"path"}),
+    "interface": frozenset({"name"}),
+    "bridge": frozenset({"name"}),
+    "process": frozenset({"what"}),
+    "folder": frozenset({"path"}),
+    "sysctl": frozenset({"path", "old"}),
+    "fault": frozenset({"verb", "target"}),
+}
+
+#: Every process a run starts carries this variable (value: the run's id), so it is found without its pid.
+MARK = "SHAKETABLE_CHILD_OF"
+
+
+def marked_environment(run_id: str) -> dict[str, str]:
+    """This process's environment plus the run's mark, for a child that must not outlive the run."""
+    return {**os.environ, MARK: run_id}
+
+
+def start_time(pid: int) -> int | None:
+    """Clock ticks after boot at which `pid` started (proc(5), stat field 22); None: gone, or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()  # the name in field 2 may hold blanks and parentheses
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that made a run."""
+
+    pid: int
+    start_time: int
+    boot: str
+
+    @staticmethod
+    def myself() -> Owner:
+        return Owner(os.getpid(), start_time(os.getpid()) or 0, boot_id())
+
+    def alive(self) -> bool:
+        return self.boot == boot_id() and start_time(self.pid) == self.start_time
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One resource that has to be removed. number: what `done` takes."""
+
+    number: int
+    kind: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A ledger as read from disk. pending: entries without `done`, oldest first."""
+
+    run_id: str
+    owner: Owner | None
+    pending: tuple[Entry, ...]
+    closed: bool
+
+
+def read(folder: Path) -> State:
+    """The ledger in `folder`; a folder without one reads as empty and without owner."""
+    run_id, owner, closed = folder.name, None, False
+    pending: dict[int, Entry] = {}
+    for line in _lines(folder / FILE):
+        if line.get("kind") == "owner":
+            run_id = str(line.get("run", run_id))
+            owner = Owner(int(line["pid"]), int(line["start_time"]), str(line["boot"]))
+        elif line.get("closed"):
+            closed = True
+        elif line.get("done"):
+            pending.pop(int(line["n"]), None)
+        elif "n" in line and "kind" in line:
+            rest = {k: v for k, v in line.items() if k not in ("n", "kind")}
+            pending[int(line["n"])] = Entry(int(line["n"]), str(line["kind"]), rest)
+    return State(run_id, owner, tuple(pending.values()), closed)
+
+
+def _lines(path: Path) -> Iterable[dict[str, Any]]:
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue  # torn: its resource was never made
+        if isinstance(value, dict):
+            yield value
+
+
+class Ledger:
+    """The owner's side. Safe to use from several threads."""
+
+    def __init__(self, run_id: str, folder: Path) -> None:
+        """Make `folder` with a ledger naming this process as owner, both at once (a half-made one looks dead)."""
+        self.run_id, self.folder, self.path = run_id, folder, folder / FILE
+        self._lock = threading.Lock()
+        self._pending: dict[int, Entry] = {}
+        self._next = 1
+        self._torn = False
+        self._file = _create(run_id, folder)
+
+    def add(self, kind: str, **fields: Any) -> int:
+        """Promise an undo; returns its number. On disk when this returns: only then make the resource."""
+        return self.add_all([(kind, fields)])[0]
+
+    def add_all(self, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> list[int]:
+        """`add` for many resources with a single fsync."""
+        with self._lock:
+            made: list[Entry] = []
+            for kind, fields in entries:
+                if missing := KINDS[kind] - fields.keys():
+                    raise ValueError(f"a ledger entry {kind!r} needs {sorted(missing)}")
+                made.append(Entry(self._next + len(made), kind, dict(fields)))
+            self._write([{"n": e.number, "kind": e.kind, **e.fields} for e in made], sync=True)
+            self._next += len(made)
+            self._pending.update((e.number, e) for e in made)
+            return [e.number for e in made]
+
+    def done(self, *numbers: int) -> None:
+        """These are removed. Not synced, and no matter if it can't be written: an undo is done twice without harm."""
+        with self._lock, contextlib.suppress(CannotRun):
+            known = [n for n in numbers if self._pending.pop(n, None) is not None]
+            self._write([{"n": n, "done": True} for n in known], sync=False)
+
+    def pending(self) -> list[Entry]:
+        with self._lock:
+            return list(self._pending.values())
+
+    def close(self) -> list[Entry]:
+        """Say that everything is removed. Returns what is not: then the ledger stays open for the reaper."""
+        with self._lock:
+            left = list(self._pending.values())
+            if not left:
+                self._write([{"closed": True}], sync=True)
+            return left
+
+    def _write(self, lines: list[dict[str, Any]], *, sync: bool) -> None:
+        if not lines:
+            return
+        data = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
+        if self._torn:
+            data = b"\n" + data
+        try:
+            written = os.write(self._file, data)
+            self._torn = written != len(data)
+            if self._torn:
+                raise OSError(28, "No space left on device", str(self.path))
+            if sync:
+                os.fsync(self._file)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+
+def _create(run_id: str, folder: Path) -> int:
+    """Folder and ledger appear under their name in one rename; returns the open file."""
+    new = folder.with_name(f".new-{folder.name}-{os.getpid()}")
+    me = Owner.myself()
+    line = {"kind": "owner", "run": run_id, "pid": me.pid, "start_time": me.start_time, "boot": me.boot}
+    try:
+        new.mkdir(parents=True, mode=0o700)
+        file = os.open(new / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        os.write(file, json.dumps(line).encode() + b"\n")
+        os.fsync(file)
+        os.rename(new, folder)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise _taken(run_id, folder) if folder.exists() else _unwritable(folder, error) from error
+    return file
+
+
+def _taken(run_id: str, folder: Path) -> CannotRun:
+    owner = read(folder).owner
+    if owner is not None and owner.alive():
+        return CannotRun(f"run {run_id!r} is already going on (process {owner.pid}): wait for it, or choose another id")
+    return CannotRun(
+        f"{folder} is left over from a run that died: remove what it left with `sudo testbed clean --run {run_id}`"
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> CannotRun:
+    if isinstance(error, PermissionError):
+        return CannotRun(f"{path} can't be written ({error.strerror}): a live run needs root, start it with sudo")
+    return CannotRun(
+        f"the ledger {path} can't be written ({error.strerror}); nothing is made without it. "
+        f"Free some space there (`df -h {path.parent.parent}`) and start again"
+    )
