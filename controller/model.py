@@ -168,5 +168,10 @@ class Model:
     def node(self, name: str) -> Node:
         return next(v for v in self.nodes if v.name == name)
 
+    def services(self) -> tuple[Core | Light, ...]:
+        """Core services, then light ones."""
+        both: list[Core | Light] = [*self.core, *self.light]
+        return tuple(both)
+
     def service(self, name: str) -> Core | Light:
-        return next(m for m in (*self.core, *self.light) if m.name == name)
+        return next(m for m in self.services() if m.name == name)

@@ -104,7 +104,7 @@ class Books:
             dict(self._arrivals),
             self._samples,
             self._waits,
-            {m.id: (m.backlog, m.busy) for m in members.values() if m.role == "stub"},
+            {m.id: (m.backlog, m.busy) for m in members.values() if m.role == "stub" and not m.dead},
             {m.config["name"]: dict(m.gateway) for m in members.values() if m.role == "gateway"},
             tuple(self.gone),
             tuple(self.notes),

@@ -219,6 +219,18 @@ def test_a_container_comes_back_after_its_control_connection_broke(bed):
     assert bed.summary() == {"on_time": 100}
 
 
+def test_a_garbage_line_from_the_hub_is_ignored_by_containers(bed):
+    bed.gateway()
+    bed.stub("a-1", "a")
+    bed.announce()
+    for member in list(bed.hub._members.values()):
+        for junk in (b"nonsense\n", b"[]\n", b"\xff\n", b'{"t":"dance"}\n', b"{}\n"):
+            bed.hub._call(lambda member=member, junk=junk: member.connection.send(junk))
+    bed.go(draws(ONE, 20, rate=100, work=0.002))
+    bed.rows(tasks=20)
+    assert bed.summary() == {"on_time": 20}
+
+
 def test_a_socket_that_can_not_be_made_is_a_clear_error(tmp_path):
     with pytest.raises(CannotRun, match="control socket"):
         Hub(str(tmp_path / "no" / "such" / "folder.sock"), 1, 1, 0.1).start()

@@ -46,7 +46,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> 
 
 
 def triangle() -> Topology:
-    """s1 to s2 and s2 to s3 2 ms, s1 to s3 6 ms: the way from s1 to s3 is over s2. Two nodes a site, a gateway at s1."""
+    """Trunks s1--s2 and s2--s3 of 2 ms, s1--s3 of 6 ms, so s1 reaches s3 over s2. Two nodes a site, a gateway at s1."""
     nodes = tuple(Host(f"n{i}", f"s{(i + 1) // 2}", f"c{(i + 1) // 2}", "big") for i in range(1, 7))
     gateway = Host("gw1", "s1", "c1")
     slow = Shape(20e6, 0.006)
@@ -60,13 +60,23 @@ def triangle() -> Topology:
     return Topology("triangle", tuple(Site(f"s{i}", f"c{i}") for i in (1, 2, 3)), nodes, (gateway,), links)
 
 
-class Sleepers:
-    """Namespaces with a process in each, as a pod has; ended by pid."""
+class Beds:
+    """Networks on namespaces with a sleeping process in each, as a pod has one; ended by pid."""
 
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.networks: list[Network] = []
 
-    def pods(self, topology: Topology) -> dict[str, Pod]:
+    def make(self, topology: Topology) -> Network:
+        """A network that is not built yet."""
+        run_id = secrets.token_hex(4)
+        names = Names(run_id)
+        ledger = Ledger(run_id, Path(names.folder))
+        network = Network(names, topology, self._pods(topology), {}, ledger, capabilities.probe(), 0.0, seed=1)
+        self.networks.append(network)
+        return network
+
+    def _pods(self, topology: Topology) -> dict[str, Pod]:
         here = os.stat("/proc/self/ns/net").st_ino
         found = {}
         for host in (*topology.nodes, *topology.ingresses):
@@ -78,17 +88,14 @@ class Sleepers:
         return found
 
     def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-
-def make(
-    topology: Topology, pods: dict[str, Pod], tmp: Path, run_id: str | None = None, detection: float = 0.0
-) -> Network:
-    run_id = run_id or secrets.token_hex(4)
-    ledger = Ledger(run_id, tmp / run_id)
-    return Network(Names(run_id), topology, pods, {}, ledger, capabilities.probe(), detection, seed=1)
+        try:
+            for network in self.networks:
+                network.stop()
+                shutil.rmtree(network.names.folder)
+        finally:
+            for process in self.processes:
+                process.kill()
+                process.wait()
 
 
 def left_over(network: Network) -> list[str]:
@@ -100,16 +107,14 @@ def left_over(network: Network) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    sleepers = Sleepers()
-    topology = triangle()
-    network = make(topology, sleepers.pods(topology), tmp_path_factory.mktemp("runs"))
+def bed() -> Iterator[Network]:
+    beds = Beds()
     try:
+        network = beds.make(triangle())
         network.build()
         yield network
     finally:
-        network.stop()
-        sleepers.close()
+        beds.close()
 
 
 def host_ip(network: Network, name: str) -> str:
@@ -357,15 +362,14 @@ def one_switch(hosts: int, rate: float = 50e6) -> Topology:
 
 
 @pytest.fixture
-def sleepers() -> Iterator[Sleepers]:
-    made = Sleepers()
+def beds() -> Iterator[Beds]:
+    made = Beds()
     yield made
     made.close()
 
 
-def test_a_bridge_name_held_by_somebody_else_is_an_error_and_leaves_nothing(sleepers: Sleepers, tmp_path: Path) -> None:
-    topology = one_switch(2)
-    network = make(topology, sleepers.pods(topology), tmp_path)
+def test_a_bridge_name_held_by_somebody_else_is_an_error_and_leaves_nothing(beds: Beds) -> None:
+    network = beds.make(one_switch(2))
     name = network.names.bridge(0)
     subprocess.run(
         ["ovs-vsctl", "--timeout=10", "add-br", name, "--", "set", "Bridge", name, "datapath_type=netdev"], check=True
@@ -380,9 +384,8 @@ def test_a_bridge_name_held_by_somebody_else_is_an_error_and_leaves_nothing(slee
     assert left_over(network) == []
 
 
-def test_stop_leaves_nothing_and_may_be_called_twice(sleepers: Sleepers, tmp_path: Path) -> None:
-    topology = one_switch(2)
-    network = make(topology, sleepers.pods(topology), tmp_path)
+def test_stop_leaves_nothing_and_may_be_called_twice(beds: Beds) -> None:
+    network = beds.make(one_switch(2))
     network.build()
     assert network.net is not None and ping(network, "n0", "n1") == 1
     shell, control = network.net.get("n0").shell.pid, network.control.pid
@@ -396,7 +399,7 @@ def test_stop_leaves_nothing_and_may_be_called_twice(sleepers: Sleepers, tmp_pat
         network.net.get("n0").cmd("true")
 
 
-def test_os_ken_ends_with_its_owner(tmp_path: Path) -> None:
+def test_os_ken_ends_with_its_owner() -> None:
     code = (
         "import sys, time\n"
         "from testbed.world.live.names import Names\nfrom testbed.world.live.openflow import PathControl\n"
@@ -417,10 +420,9 @@ def test_os_ken_ends_with_its_owner(tmp_path: Path) -> None:
     shutil.rmtree(folder)
 
 
-def test_sixty_ports_on_one_switch(sleepers: Sleepers, tmp_path: Path) -> None:
+def test_sixty_ports_on_one_switch(beds: Beds) -> None:
     """Mininet's own switch silently comes up without ports from 50 on."""
-    topology = one_switch(60)
-    network = make(topology, sleepers.pods(topology), tmp_path)
+    network = beds.make(one_switch(60))
     try:
         network.build()
         assert network.verify() == []

@@ -1,0 +1,1 @@
+"""The ingress gateway: open-loop generator and runner of task DAGs."""

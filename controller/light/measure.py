@@ -1,0 +1,196 @@
+"""From an observation to the state: everything light control learns in a slot, before it decides anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from controller.light import budget, capacity, demand, queues
+from controller.light import law as laws
+from controller.light.state import Asked, LightState
+from controller.model import Light, Model, Paths
+from controller.observation import InstanceState, Observation
+
+#: Less than this share of a slot since the last observation says nothing about rates (a decision on a fault).
+LEAST_SLOTS = 0.05
+#: The violation rate is a mean in which the past weighs as much as this many waits.
+RATE_MEMORY = 50.0
+#: Slots after which the world's own worker count is believed again; and allowed for a start beyond its start-up time.
+RESIZE_PATIENCE = 3
+START_PATIENCE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """An instance that counts: running or asked for, not leaving, not on a dead node."""
+
+    id: str
+    service: str
+    node: str
+    workers: int
+    backlog: int
+    ready: bool
+
+
+def learn(model: Model, state: LightState, observation: Observation) -> LightState:
+    """Samples, virtual queues, adapted targets and demand rates brought up to `observation`."""
+    slots = max(0.0, observation.now - state.now) / model.slot
+    state = _learn_services(model, state, observation)
+    state = _learn_waits(model, state, observation)
+    if slots >= LEAST_SLOTS:
+        state = _learn_rates(model, state, observation, slots)
+    return replace(state, asked=_still_asked(model, state, observation))
+
+
+def _learn_services(model: Model, state: LightState, observation: Observation) -> LightState:
+    most = int(state.parameters.samples)
+    samples = {
+        m.name: (*state.samples.get(m.name, ()), *observation.services.get(m.name, ()))[-most:] for m in model.light
+    }
+    return replace(state, samples=samples)
+
+
+def _learn_waits(model: Model, state: LightState, observation: Observation) -> LightState:
+    z, relaxed, rates = dict(state.queues), dict(state.relaxed), dict(state.rates)
+    for m in model.light:
+        waits = observation.waits.get(m.name, ())
+        if not waits:
+            continue
+        epsilon, n = target(model, m.name), len(waits)
+        late = queues.violated(waits, state.budgets[m.name])
+        z[m.name] = queues.advance(z[m.name], late, n, epsilon)
+        rates[m.name] += n / (n + RATE_MEMORY) * (late / n - rates[m.name])
+        relaxed[m.name] = queues.adapt(relaxed[m.name], rates[m.name], epsilon)
+    return replace(state, queues=z, relaxed=relaxed, rates=rates)
+
+
+def _learn_rates(model: Model, state: LightState, observation: Observation, slots: float) -> LightState:
+    seconds, weight = slots * model.slot, state.parameters.ewma_local
+    local = {
+        m.name: {
+            g: demand.smooth(
+                state.local.get(m.name, {}).get(g, 0.0),
+                observation.arrivals.get((m.name, g), 0) / seconds,
+                slots,
+                weight,
+                weight,
+            )
+            for g in demand.domains(model)
+        }
+        for m in model.light
+    }
+    offered = {
+        o.name: {
+            n.name: demand.smooth(
+                state.offered.get(o.name, {}).get(n.name, 0.0),
+                observation.offered.get((o.name, n.name), 0) / seconds,
+                slots,
+                weight,
+                weight,
+            )
+            for n in model.tasks
+        }
+        for o in model.ingresses
+    }
+    return replace(state, local=local, offered=offered, now=observation.now)
+
+
+def pooled(
+    model: Model, state: LightState, service: str, pool: Sequence[str], observation: Observation, slots: float
+) -> float:
+    """Demand λ_G of a pool, per s, fast up and slow down; unchanged after too short a time.
+
+    A pool not known yet (paths have changed) starts from its clusters' own demand.
+    """
+    old = state.pooled.get(service, {}).get(pool_name(pool))
+    if old is None:
+        old = sum(state.local.get(service, {}).get(g, 0.0) for g in pool)
+    if slots < LEAST_SLOTS:
+        return old
+    counted = sum(observation.arrivals.get((service, g), 0) for g in pool)
+    p = state.parameters
+    return demand.smooth(old, counted / (slots * model.slot), slots, p.ewma_up, p.ewma_down)
+
+
+def pool_name(pool: Sequence[str]) -> str:
+    return "+".join(sorted(pool))
+
+
+def target(model: Model, service: str) -> float:
+    """ε_m: the tightest target of the task types that use the service."""
+    users = (n.epsilon for n in model.tasks if any(s.service == service for s in n.stages))
+    return min(users, default=1.0)
+
+
+def prior_mean(model: Model, m: Light, utilisation: float = 0.0) -> float:
+    """x̄ before anything is measured, s: work × E of the law, at the nodes' mean 1/speed and a busy share u."""
+    slowness = sum(1.0 / v.speed for v in model.nodes) / len(model.nodes)
+    return m.work * laws.mean(m.law) * slowness * (1.0 + model.contention * utilisation**2)
+
+
+def rebuild(
+    model: Model, state: LightState, paths: Paths, nodes: Mapping[str, Sequence[str]], utilisation: float = 0.0
+) -> LightState:
+    """Tables of effective capacity and waiting budgets, from the samples and the present layout."""
+    p = state.parameters
+    tables = {
+        m.name: capacity.table(
+            state.samples.get(m.name, ()), m.law, prior_mean(model, m, utilisation), int(p.samples), p.z
+        )
+        for m in model.light
+    }
+    means = {m: t.mean for m, t in tables.items()}
+    waits = budget.core_waits(model, core_rates(model, state), nodes)
+    return replace(state, tables=tables, budgets=budget.budgets(model, paths, means, nodes, waits))
+
+
+def core_rates(model: Model, state: LightState) -> dict[str, float]:
+    """Requests per s of each core service, from the offered tasks: every task visits each of its stages once."""
+    rates: dict[str, float] = {m.name: 0.0 for m in model.core}
+    for task in model.tasks:
+        offered = sum(by_type.get(task.name, 0.0) for by_type in state.offered.values())
+        for stage in task.stages:
+            if stage.service in rates:
+                rates[stage.service] += offered
+    return rates
+
+
+def present(model: Model, state: LightState, observation: Observation) -> dict[str, list[Present]]:
+    """Instances that count, per service: as observed, with what was asked of them since, and those asked for."""
+    found: dict[str, list[Present]] = {m.name: [] for m in model.services()}
+    seen: set[str] = set()
+    for i in observation.instances:
+        seen.add(i.id)
+        if i.node in observation.dead or i.draining or i.id in state.leaving or i.service not in found:
+            continue
+        asked = state.asked.get(i.id)
+        workers = asked.workers if asked is not None else i.workers
+        found[i.service].append(Present(i.id, i.service, i.node, workers, i.backlog, i.ready))
+    for id_, a in state.asked.items():
+        if id_ not in seen and id_ not in state.leaving and a.node not in observation.dead:
+            found[a.service].append(Present(id_, a.service, a.node, a.workers, 0, False))
+    return found
+
+
+def leaving(state: LightState, observation: Observation) -> dict[str, str]:
+    """Instances told to go that are still there. One whose replacement died before it took over stays after all."""
+    alive = {i.id for i in observation.instances if i.node not in observation.dead}
+    coming = alive | {id_ for id_, a in state.asked.items() if a.node not in observation.dead}
+    return {i: by for i, by in state.leaving.items() if i in alive and (by == "" or by in coming)}
+
+
+def _still_asked(model: Model, state: LightState, observation: Observation) -> dict[str, Asked]:
+    """What was asked and is not yet to be seen, within its patience; the dead and the forgotten are dropped."""
+    seen: dict[str, InstanceState] = {i.id: i for i in observation.instances}
+    kept: dict[str, Asked] = {}
+    for id_, a in state.asked.items():
+        age = observation.slot - a.slot
+        if a.node in observation.dead:
+            continue
+        if id_ in seen:
+            if seen[id_].workers != a.workers and age <= RESIZE_PATIENCE:
+                kept[id_] = a
+        elif age <= START_PATIENCE + math.ceil(model.service(a.service).startup / model.slot):
+            kept[id_] = a
+    return kept

@@ -1,0 +1,313 @@
+"""Which instance gets this transfer, is a task worth admitting, is it past hope: asked per request by every sender.
+
+STANDARD LIBRARY ONLY and no import of this project: this one file is copied into the service containers.
+docs/mathematics.md, eq. (27). All times in seconds and all sizes in bytes of whoever built the view: the
+controller's are nominal, a container's are wire units (docs/wire.md); the functions do not care.
+
+    estimate = net(source, v, b) + x̄ + (backlog + 1 − p)⁺ x̄ / p
+
+The view is up to a view interval old. A sender that routes by it alone sends everything of that interval to the
+one instance that looked best; so it counts what it has itself sent since the view was made (`local`), and exact
+ties are broken by load per worker and then differently for each sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+INFINITY = float("inf")
+#: Source of a stage input that comes from the task's own gateway (the same word as controller.model.INGRESS).
+INGRESS = "ingress"
+NOBODY: frozenset[str] = frozenset()
+NOTHING: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One instance as the view shows it. mean: x̄ on its node, s; backlog: requests waiting and in service."""
+
+    id: str
+    node: str
+    address: str
+    port: int
+    workers: int
+    backlog: int
+    mean: float
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a sender knows. index: endpoint → row and column of `delay` (s) and `per_byte` (s per byte)."""
+
+    targets: Mapping[str, tuple[Target, ...]]
+    index: Mapping[str, int]
+    delay: tuple[tuple[float, ...], ...]
+    per_byte: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any], previous: View | None = None) -> View:
+        """The view of docs/wire.md. Endpoints and matrices that are not sent are taken from `previous`."""
+        targets = {
+            service: tuple(
+                Target(str(i), str(node), str(address), int(port), int(p), int(backlog), float(mean), bool(draining))
+                for i, node, address, port, p, backlog, mean, draining in rows
+            )
+            for service, rows in wire["targets"].items()
+        }
+        if "delay" not in wire and "per_byte" not in wire:
+            if previous is None:
+                raise ValueError("view: the first view must carry 'delay' and 'per_byte'; found neither")
+            return cls(targets, previous.index, previous.delay, previous.per_byte)
+        if "delay" not in wire or "per_byte" not in wire:
+            raise ValueError("view: 'delay' and 'per_byte' are sent together or not at all; found only one of them")
+        if "endpoints" in wire:
+            index: Mapping[str, int] = {str(name): i for i, name in enumerate(wire["endpoints"])}
+        elif previous is not None:
+            index = previous.index
+        else:
+            raise ValueError("view: the first view must carry 'endpoints'")
+        delay, per_byte = _matrix(wire["delay"], len(index), "delay"), _matrix(wire["per_byte"], len(index), "per_byte")
+        return cls(targets, index, delay, per_byte)
+
+    def to_wire(self, paths: bool = True) -> dict[str, Any]:
+        """The inverse of `from_wire`; `paths=False` leaves endpoints and matrices out (they did not change)."""
+        wire: dict[str, Any] = {
+            "targets": {
+                service: [
+                    [t.id, t.node, t.address, t.port, t.workers, t.backlog, t.mean, int(t.draining)] for t in targets
+                ]
+                for service, targets in self.targets.items()
+            }
+        }
+        if paths:
+            wire["endpoints"] = sorted(self.index, key=self.index.__getitem__)
+            wire["delay"] = [[-1 if x == INFINITY else x for x in row] for row in self.delay]
+            wire["per_byte"] = [[-1 if x == INFINITY else x for x in row] for row in self.per_byte]
+        return wire
+
+    def net(self, source: str, node: str, size: float) -> float:
+        """net(o, v, b), s: propagation plus bytes over the bottleneck; infinity where there is no path."""
+        if source == node:
+            return 0.0
+        i, j = self.index.get(source), self.index.get(node)
+        if i is None or j is None:
+            return INFINITY
+        return self.delay[i][j] + size * self.per_byte[i][j]
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One stage of a task type; inputs: (predecessor stage or INGRESS, bytes). Several inputs make a join."""
+
+    name: str
+    service: str
+    inputs: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSpec:
+    """A task type: deadline (relative, s), result bytes per sink, stages in topological order."""
+
+    name: str
+    deadline: float
+    output: float
+    stages: tuple[StageSpec, ...]
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> TypeSpec:
+        """One element of `types` in the config message of docs/wire.md."""
+        stages = tuple(
+            StageSpec(s["name"], s["service"], tuple((i["source"], float(i["bytes"])) for i in s["inputs"]))
+            for s in wire["stages"]
+        )
+        return cls(wire["name"], float(wire["deadline"]), float(wire["output"]), stages)
+
+    def sinks(self) -> tuple[str, ...]:
+        """Stages whose result goes back to the gateway."""
+        fed = {source for s in self.stages for source, _ in s.inputs}
+        return tuple(s.name for s in self.stages if s.name not in fed)
+
+
+def waiting(target: Target, extra: int = 0) -> float:
+    """(backlog + extra + 1 − p)⁺ x̄ / p of eq. (27), s: how long a request sent now waits for a worker."""
+    if target.workers <= 0:
+        return INFINITY
+    over = target.backlog + extra + 1 - target.workers
+    return over * target.mean / target.workers if over > 0 else 0.0
+
+
+def estimate(view: View, target: Target, source: str, size: float, extra: int = 0) -> float:
+    """Seconds until `target` would have served a request of `size` bytes sent now from `source`."""
+    return view.net(source, target.node, size) + target.mean + waiting(target, extra)
+
+
+def route(
+    view: View,
+    service: str,
+    source: str,
+    size: float,
+    exclude: frozenset[str] = NOBODY,
+    local: Mapping[str, int] = NOTHING,
+) -> Target | None:
+    """The instance of `service` with the least estimate; None when none is reachable.
+
+    exclude: instance ids not to be used (found broken). local: own requests sent to each instance since the view
+    was made. A draining instance is chosen only when no other is left.
+    """
+    targets = view.targets.get(service, ())
+    row = view.index.get(source)
+    delays = view.delay[row] if row is not None else ()
+    bytes_ = view.per_byte[row] if row is not None else ()
+    best: Target | None = None
+    last_resort: Target | None = None
+    least = least_draining = INFINITY
+    for t in targets:
+        p = t.workers
+        if p <= 0 or t.id in exclude:
+            continue
+        over = t.backlog + 1 - p
+        if local:
+            over += local.get(t.id, 0)
+        seconds = t.mean + over * t.mean / p if over > 0 else t.mean
+        if t.node != source:
+            column = view.index.get(t.node)
+            if column is None or row is None:
+                continue
+            seconds += delays[column] + size * bytes_[column]
+        if t.draining:
+            if seconds < least_draining:
+                last_resort, least_draining = t, seconds
+        elif seconds < least or (seconds == least < INFINITY and best is not None and _prefer(t, best, source, local)):
+            best, least = t, seconds
+    return best if best is not None else last_resort
+
+
+def _prefer(a: Target, b: Target, source: str, local: Mapping[str, int]) -> bool:
+    """Of two equal estimates: less load per worker, then an order of its own for each sender, then the id."""
+    return _rank(a, source, local) < _rank(b, source, local)
+
+
+def _rank(t: Target, source: str, local: Mapping[str, int]) -> tuple[float, int, str]:
+    return (t.backlog + local.get(t.id, 0)) / t.workers, crc32(f"{source}|{t.id}".encode()), t.id
+
+
+def bind(
+    view: View,
+    spec: TypeSpec,
+    gateway: str,
+    size: float = 1.0,
+    exclude: frozenset[str] = NOBODY,
+    local: Mapping[str, int] = NOTHING,
+) -> dict[str, str] | None:
+    """Instances of the join stages, chosen by the gateway at admission; None when one has no instance."""
+    bound: dict[str, str] = {}
+    for stage in spec.stages:
+        if len(stage.inputs) > 1:
+            total = size * sum(b for _, b in stage.inputs)
+            target = route(view, stage.service, gateway, total, exclude, local)
+            if target is None:
+                return None
+            bound[stage.name] = target.id
+    return bound
+
+
+def completion(
+    view: View, spec: TypeSpec, gateway: str, size: float = 1.0, local: Mapping[str, int] = NOTHING
+) -> float:
+    """Estimated seconds from entering the network at `gateway` until the last result is back; size scales all bytes."""
+    done: dict[str, tuple[str, float]] = {INGRESS: (gateway, 0.0)}
+    fed: set[str] = set()
+    for stage in spec.stages:
+        fed.update(source for source, _ in stage.inputs)
+        join = len(stage.inputs) > 1
+        sender = gateway if join else done[stage.inputs[0][0]][0]
+        total = size * sum(b for _, b in stage.inputs)
+        target = route(view, stage.service, sender, total, NOBODY, local)
+        if target is None:
+            return INFINITY
+        arrived = max(done[source][1] + view.net(done[source][0], target.node, size * b) for source, b in stage.inputs)
+        done[stage.name] = target.node, arrived + waiting(target, local.get(target.id, 0)) + target.mean
+    return max(
+        seconds + view.net(node, gateway, size * spec.output)
+        for name, (node, seconds) in done.items()
+        if name not in fed and name != INGRESS
+    )
+
+
+def admit(
+    view: View,
+    spec: TypeSpec,
+    gateway: str,
+    size: float,
+    now: float,
+    deadline: float,
+    local: Mapping[str, int] = NOTHING,
+) -> bool:
+    """Whether a task entering now is expected back by `deadline` (absolute, the clock of `now`)."""
+    return now + completion(view, spec, gateway, size, local) <= deadline
+
+
+def hopeless(
+    view: View,
+    spec: TypeSpec,
+    stage: str,
+    node: str,
+    gateway: str,
+    size: float,
+    now: float,
+    deadline: float,
+    work: Mapping[str, float] = NOTHING,
+    fastest: float = 1.0,
+) -> bool:
+    """Whether a request of `stage` whose service would begin now on `node` can't be back by `deadline` (absolute).
+
+    A lower bound: no waiting, the best instance of every later stage, `work` (stage → s at speed 1, as carried by
+    the frame) at speed `fastest`; a stage missing from `work` counts nothing. With the model's largest node speed
+    as `fastest` no task that could make it is dropped.
+    """
+    return now + _least_rest(view, spec, stage, node, gateway, size, work, fastest, {}) > deadline
+
+
+def _least_rest(
+    view: View,
+    spec: TypeSpec,
+    name: str,
+    node: str,
+    gateway: str,
+    size: float,
+    work: Mapping[str, float],
+    fastest: float,
+    known: dict[tuple[str, str], float],
+) -> float:
+    """Seconds from beginning stage `name` on `node` to its last descendant's result at the gateway, at the least."""
+    if (name, node) in known:
+        return known[name, node]
+    rest = 0.0
+    sink = True
+    for stage in spec.stages:
+        for source, b in stage.inputs:
+            if source != name:
+                continue
+            sink = False
+            ways = [
+                view.net(node, t.node, size * b)
+                + _least_rest(view, spec, stage.name, t.node, gateway, size, work, fastest, known)
+                for t in view.targets.get(stage.service, ())
+            ]
+            rest = max(rest, min(ways, default=INFINITY))
+    if sink:
+        rest = view.net(node, gateway, size * spec.output)
+    known[name, node] = work.get(name, 0.0) / fastest + rest
+    return known[name, node]
+
+
+def _matrix(rows: Sequence[Sequence[float]], n: int, name: str) -> tuple[tuple[float, ...], ...]:
+    """A square matrix of the wire, −1 read as unreachable."""
+    matrix = tuple(tuple(INFINITY if x < 0 else float(x) for x in row) for row in rows)
+    if len(matrix) != n or any(len(row) != n for row in matrix):
+        raise ValueError(f"view: {name!r} must be {n} × {n} (one row and column per endpoint)")
+    return matrix

@@ -1,0 +1,51 @@
+"""How many workers a pool gets: drift plus penalty (docs/mathematics.md, eq. (25)).
+
+    p_G = argmin_p  V (c_mt i(p) + c_pl p) + (z₀ + Z_m) λ_G ψ(p) + 10³ [ψ(p) − ε̃_m]⁺
+
+i(p): instances it takes at the least, 1 for p = 1 and 2 above (two clusters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.light.capacity import Table, violations
+from controller.model import Costs
+
+#: Weight of exceeding ε̃, in cost units.
+PENALTY = 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Workers p, their predicted violation probability ψ(p), the objective's value; short: ε̃ is out of reach."""
+
+    p: int
+    psi: float
+    objective: float
+    short: bool
+
+
+def size(
+    capacity: Table,
+    demand: float,
+    budget: float,
+    costs: Costs,
+    z: float,
+    relaxed: float,
+    limit: int,
+    v: float = 1.0,
+    z0: float = 1.0,
+) -> Size:
+    """The best p in 1 … limit for demand λ_G (per s) and budget w (s). limit < 1 is taken as 1."""
+    limit = max(1, limit)
+    # Past a few times the offered load ψ is nil: looking further only costs time.
+    far = min(limit, int(2.0 * demand * capacity.mean) + 12)
+    best = Size(1, 1.0, float("inf"), True)
+    for p, psi in enumerate(violations(demand, budget, capacity, far), start=1):
+        operation = v * (costs.keep * (1 if p == 1 else 2) + costs.parallel * p)
+        objective = operation + (z0 + z) * demand * psi + PENALTY * max(0.0, psi - relaxed)
+        # ψ = 1 up to the stability limit: of equally bad sizes the larger loses less.
+        if objective < best.objective or psi >= 1.0:
+            best = Size(p, psi, objective, psi > relaxed)
+    return best

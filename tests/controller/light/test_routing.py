@@ -1,0 +1,170 @@
+"""The pure functions every sender calls: estimate, route, admit, hopeless, and the wire form of their view."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.light import routing
+from controller.light.routing import (
+    INFINITY,
+    StageSpec,
+    Target,
+    TypeSpec,
+    View,
+    admit,
+    bind,
+    completion,
+    estimate,
+    hopeless,
+    route,
+)
+
+ENDS = ("gw1", "n1", "n2", "n3")
+
+
+def view(*targets: Target, service: str = "image", delay: float = 0.01, per_byte: float = 1e-8) -> View:
+    """All pairs `delay` apart, n3 cut off."""
+    matrix = tuple(tuple(0.0 if a == b else INFINITY if "n3" in (a, b) else delay for b in ENDS) for a in ENDS)
+    rate = tuple(tuple(0.0 if a == b else per_byte for b in ENDS) for a in ENDS)
+    return View({service: targets}, {e: i for i, e in enumerate(ENDS)}, matrix, rate)
+
+
+def at(
+    id_: str, node: str = "n1", workers: int = 2, backlog: int = 0, mean: float = 0.05, drain: bool = False
+) -> Target:
+    return Target(id_, node, "10.0.0.1", 7000, workers, backlog, mean, drain)
+
+
+def test_estimate_is_path_plus_service_plus_wait() -> None:
+    """net = 10 ms + 1 MB · 10 ns = 20 ms; x̄ 50 ms; backlog 4, p 2: (4 + 1 − 2) · 50/2 = 75 ms."""
+    v = view(at("a", backlog=4))
+    assert estimate(v, v.targets["image"][0], "gw1", 1e6) == pytest.approx(0.020 + 0.050 + 0.075)
+    assert estimate(v, v.targets["image"][0], "n1", 1e6) == pytest.approx(0.125), "the same node costs no path"
+    assert estimate(v, v.targets["image"][0], "elsewhere", 1e6) == INFINITY
+
+
+def test_route_takes_the_least_estimate_and_counts_its_own_requests() -> None:
+    v = view(at("a", "n1", backlog=1), at("b", "n2", backlog=3))
+    first = route(v, "image", "gw1", 0)
+    assert first is not None and first.id == "a"
+    second = route(v, "image", "gw1", 0, local={"a": 4})
+    assert second is not None and second.id == "b"
+
+
+def test_route_skips_excluded_unreachable_and_draining_while_there_is_another() -> None:
+    v = view(at("a", "n1", drain=True), at("b", "n2", backlog=50), at("c", "n3"))
+    chosen = route(v, "image", "gw1", 0)
+    assert chosen is not None and chosen.id == "b"
+    chosen = route(v, "image", "gw1", 0, exclude=frozenset({"b"}))
+    assert chosen is not None and chosen.id == "a", "a draining instance rather than none"
+    assert route(v, "image", "gw1", 0, exclude=frozenset({"a", "b"})) is None
+    assert route(v, "text", "gw1", 0) is None
+
+
+def test_ties_are_broken_by_load_then_differently_per_sender_but_always_the_same() -> None:
+    v = view(*(at(f"i{k}", "n2" if k % 2 else "n1", workers=4) for k in range(6)))
+    busier = view(at("a", workers=4, backlog=1), at("b", workers=4))
+    chosen = route(busier, "image", "gw1", 0)
+    assert chosen is not None and chosen.id == "b", "no wait at either, but b is emptier"
+    names = [f"sender{k}" for k in range(40)]
+    wide = View(v.targets, {**v.index, **dict.fromkeys(names, 0)}, v.delay, v.per_byte)
+    picks = [route(wide, "image", name, 0) for name in names]
+    assert picks == [route(wide, "image", name, 0) for name in names]
+    assert len({p.id for p in picks if p is not None}) >= 4, "forty senders on one stale view do not all choose one"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(ENDS), st.integers(0, 5), st.integers(0, 30), st.floats(0.001, 1.0), st.booleans()),
+        max_size=8,
+    ),
+    st.sampled_from(ENDS),
+    st.floats(0, 1e7),
+)
+def test_route_is_the_argmin_by_brute_force(rows: list, source: str, size: float) -> None:
+    targets = tuple(Target(f"t{k}", *row[:1], "a", 1, *row[1:]) for k, row in enumerate(rows))
+    v = view(*targets)
+    chosen = route(v, "image", source, size)
+    usable = [t for t in targets if t.workers > 0 and estimate(v, t, source, size) < INFINITY]
+    usable = [t for t in usable if not t.draining] or usable
+    if not usable:
+        assert chosen is None
+    else:
+        assert chosen in usable
+        assert estimate(v, chosen, source, size) == pytest.approx(min(estimate(v, t, source, size) for t in usable))
+
+
+SPEC = TypeSpec(
+    "vqa",
+    0.7,
+    1e6,
+    (
+        StageSpec("image", "image", (("ingress", 2e6),)),
+        StageSpec("text", "text", (("ingress", 0.0),)),
+        StageSpec("join", "join", (("image", 1e6), ("text", 0.0))),
+    ),
+)
+
+
+def network() -> View:
+    base = view()
+    services = {"image": (at("i", "n1", 1, 1),), "text": (at("t", "n2"),), "join": (at("j", "n2"), at("k", "n3"))}
+    return View(services, base.index, base.delay, base.per_byte)
+
+
+def test_completion_follows_the_dag_by_hand() -> None:
+    """image: 30 + wait 50 + 50 = 130 ms; text: 10 + 50 = 60; join at 130 + 20, + 50 = 200; back + 20 = 220 ms."""
+    assert completion(network(), SPEC, "gw1") == pytest.approx(0.220)
+    assert bind(network(), SPEC, "gw1") == {"join": "j"}
+    assert admit(network(), SPEC, "gw1", 1.0, 10.0, 10.2201)
+    assert not admit(network(), SPEC, "gw1", 1.0, 10.0, 10.2199)
+    assert completion(view(), SPEC, "gw1") == INFINITY and bind(view(), SPEC, "gw1") is None
+
+
+def test_hopeless_is_a_lower_bound_without_waiting() -> None:
+    """From image on n1: its work 20 ms, 20 ms to n2, join 30 ms, 20 ms back: 90 ms; twice the speed: 65 ms."""
+    work = {"image": 0.02, "join": 0.03}
+    assert not hopeless(network(), SPEC, "image", "n1", "gw1", 1.0, 5.0, 5.0901, work)
+    assert hopeless(network(), SPEC, "image", "n1", "gw1", 1.0, 5.0, 5.0899, work)
+    assert not hopeless(network(), SPEC, "image", "n1", "gw1", 1.0, 5.0, 5.0651, work, fastest=2.0)
+    assert not hopeless(network(), SPEC, "image", "n1", "gw1", 1.0, 5.0, 5.0401), "without work: the paths alone"
+    assert hopeless(view(), SPEC, "image", "n1", "gw1", 1.0, 0.0, 1e9), "no instance of a later stage is left"
+
+
+def test_the_view_survives_the_wire_and_keeps_paths_that_are_not_sent() -> None:
+    v = network()
+    full = json.loads(json.dumps(v.to_wire()))
+    assert View.from_wire(full) == v and full["delay"][0][3] == -1
+    assert View.from_wire(json.loads(json.dumps(v.to_wire(paths=False))), previous=v) == v
+    with pytest.raises(ValueError, match="first view must carry"):
+        View.from_wire(v.to_wire(paths=False))
+    with pytest.raises(ValueError, match="4 × 4"):
+        View.from_wire({**full, "delay": [[0.0]]})
+    with pytest.raises(ValueError, match="together"):
+        View.from_wire({"targets": {}, "delay": full["delay"]}, previous=v)
+
+
+def test_a_type_is_read_from_its_config_message() -> None:
+    wire = {
+        "name": "vqa", "deadline": 0.7, "output": 1e6,
+        "stages": [
+            {"name": s.name, "service": s.service, "inputs": [{"source": o, "bytes": b} for o, b in s.inputs]}
+            for s in SPEC.stages
+        ],
+    }  # fmt: skip
+    assert TypeSpec.from_wire(json.loads(json.dumps(wire))) == SPEC and SPEC.sinks() == ("join",)
+
+
+def test_routing_imports_nothing_but_the_standard_library() -> None:
+    """The file is copied into the service containers, alone."""
+    tree = ast.parse(Path(routing.__file__).read_text(encoding="utf-8"))
+    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert {n.split(".")[0] for n in names} <= set(sys.stdlib_module_names) | {"__future__"}
