@@ -60,7 +60,10 @@ def table(samples: Sequence[float], prior: Law, prior_mean: float, wanted: int =
     """
     measured = np.asarray(samples[-wanted:], dtype=float)
     n = len(measured)
-    filling = np.array(laws.points(prior, max(wanted - n, 1)))[: max(wanted - n, 0)]
+    missing = max(wanted - n, 0)
+    # Thinned from one grid: quantiles of a Gamma law are dear, and `missing` is another number each time.
+    grid = np.array(laws.points(prior, wanted))
+    filling = grid[((np.arange(missing) + 0.5) * wanted / max(missing, 1)).astype(int)]
     own = measured / measured.mean() if n else measured
     x = np.concatenate([own, filling / filling.mean() if len(filling) else filling])
     x /= x.mean()

@@ -35,7 +35,8 @@ def _too_big(model: Model, m: Core, parameters: PlacementParameters) -> str:
     said = []
     if m.memory > roomiest.memory:
         said.append(
-            f"{m.name} needs {_gb(m.memory)} memory; the largest node, {roomiest.name}, has {_gb(roomiest.memory)} free: "
+            f"{m.name} needs {_gb(m.memory)} memory; the largest node, {roomiest.name}, "
+            f"has {_gb(roomiest.memory)} free: "
             f"{_gb(m.memory - roomiest.memory)} too little"
         )
     if m.cpu > cores:
@@ -113,7 +114,8 @@ def _lacking_survivors(model: Model, parameters: PlacementParameters, backend: s
     missing = {m: answer.values[x.name] for m, x in short.items() if answer.values[x.name] > NOTICEABLE}
     return "; ".join(
         f"{m}: after the loss of one node its survivors carry {p.tables.survive[m] - x:.1f} requests/s, "
-        f"{p.tables.survive[m]:.1f} are asked for (sigma {parameters.sigma:g} times the nominal load): {x:.1f} too few, "
+        f"{p.tables.survive[m]:.1f} are asked for (sigma {parameters.sigma:g} times the nominal load): "
+        f"{x:.1f} too few, "
         f"with at most {p.tables.most[m]} instances in the cores and memory that are left"
         for m, x in missing.items()
     )

@@ -129,8 +129,14 @@ def _cbc(problem: pulp.LpProblem, gap: float, nodes: int | None, seconds: float 
     options = [f"randomCbcSeed {SEED}", f"randomSeed {SEED}"]
     with TemporaryDirectory(prefix="placement-") as folder:
         log = Path(folder, "cbc.log")
-        cbc = pulp.PULP_CBC_CMD(
-            msg=False, gapRel=gap, maxNodes=nodes, timeLimit=seconds, logPath=str(log), options=options
+        cbc = pulp.COIN_CMD(
+            path=pulp.PULP_CBC_CMD.pulp_cbc_path,  # the one in PuLP's wheel; the class itself is deprecated
+            msg=False,
+            gapRel=gap,
+            maxNodes=nodes,
+            timeLimit=seconds,
+            logPath=str(log),
+            options=options,
         )
         if not cbc.available():
             raise RuntimeError("CBC is not available for this machine: use the solver 'highs'")
@@ -149,7 +155,7 @@ def _cbc(problem: pulp.LpProblem, gap: float, nodes: int | None, seconds: float 
 
 
 def _cbc_bound(log: str, objective: float) -> float:
-    """The bound CBC has proven: said in its closing summary where it isn't the objective, else in its last search line."""
+    """The bound CBC has proven: said in its closing summary, or the objective, or its last search line."""
     if summary := re.search(r"^Lower bound:\s+(\S+)", log, re.MULTILINE):
         return float(summary.group(1))
     if "Result - Optimal solution found" in log or "Optimal - objective value" in log:

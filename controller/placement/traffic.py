@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from controller.model import INGRESS, Model, TaskType
 
@@ -59,7 +59,7 @@ def distances(model: Model) -> Callable[[str, str, float], float]:
     for v in model.nodes:
         members.setdefault(v.domain, []).append(v.name)
 
-    @lru_cache(maxsize=None)
+    @cache
     def net(g: str, h: str, size: float) -> float:
         times = [model.paths.net(a, b, size) for a in members[g] for b in members[h]]
         finite = [t for t in times if t < float("inf")]

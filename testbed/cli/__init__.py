@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 
     c = _word(words, "run", run, "one run, with records and a verdict; Ctrl-C reverts, removes and still reports")
     c.add_argument("file", type=Path, metavar="FILE")
-    c.add_argument("--in", dest="world", choices=("live", "twin"), default="live", help="the world to run in (default live)")
+    c.add_argument(
+        "--in", dest="world", choices=("live", "twin"), default="live", help="the world to run in (default live)"
+    )
     c.add_argument("--policy", metavar="NAME", help="instead of the scenario's policy")
     c.add_argument("--seed", type=int, metavar="N", help="instead of run.seed")
     c.add_argument("--dilate", type=float, metavar="K", help="everything K times slower: times × K, rates ÷ K")
@@ -77,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _word(words: Any, name: str, do: Any, text: str) -> argparse.ArgumentParser:
-    c: argparse.ArgumentParser = words.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES)
+    c: argparse.ArgumentParser = words.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES
+    )
     c.set_defaults(do=do)
     return c
 
@@ -92,7 +96,12 @@ def _sets(c: argparse.ArgumentParser) -> None:
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     """--policy, --seed, --dilate and --shrink are short for --set, and come after it."""
     sets = list(arguments.sets)
-    for option, path in (("policy", "policy.name"), ("seed", "run.seed"), ("dilate", "run.dilate"), ("shrink", "run.shrink")):
+    for option, path in (
+        ("policy", "policy.name"),
+        ("seed", "run.seed"),
+        ("dilate", "run.dilate"),
+        ("shrink", "run.shrink"),
+    ):
         value = getattr(arguments, option, None)
         if value is not None:
             sets.append(f"{path}={value}")

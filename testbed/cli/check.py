@@ -13,14 +13,22 @@ from testbed.run.prepare import Prepared
 from testbed.scenario.resolve import resolve
 from testbed.world.live.inability import cannot
 
+#: How a trace's tokens become bytes and work (testbed/load/trace.py).
+TRACE_RULE = (
+    "trace: a request of c context tokens and g generated tokens multiplies the bytes and the light work of its task",
+    "       by c/mean(c) and its core work by (c + 10 g)/mean(c + 10 g), each factor within [0.1, 4]",
+)
+
 
 def check_file(file: Path, sets: Sequence[str]) -> list[str]:
     """One line per finding of a valid file. Raises InputError with every problem of a bad one."""
     scenario = prepare.load(file, sets)
     resolved = resolve(scenario, scenario.run.seed)
     t = resolved.topology
-    ok = f"{file}: fine: {len(t.nodes)} nodes, {len(t.sites)} sites, {len(scenario.services)} services, {len(scenario.tasks)} task types"
-    return [ok, *(f"{file}: the live world can't: {why}" for why in cannot(scenario, t))]
+    sizes = (
+        f"{len(t.nodes)} nodes, {len(t.sites)} sites, {len(scenario.services)} services, {len(scenario.tasks)} types"
+    )
+    return [f"{file}: fine: {sizes} of tasks", *(f"{file}: the live world can't: {why}" for why in cannot(scenario, t))]
 
 
 def plan_file(file: Path, sets: Sequence[str]) -> tuple[dict[str, Any], str]:
@@ -40,7 +48,10 @@ def plan_file(file: Path, sets: Sequence[str]) -> tuple[dict[str, Any], str]:
             "unserved": dict(p.placement.unserved),
         },
         "light": [{"id": a.id, "service": a.service, "node": a.node, "workers": a.workers} for a in _light(p)],
-        "timeline": [{"fault": f.name, "kind": f.fault.kind, "target": f.fault.target, "at_s": f.start, "until_s": f.end} for f in p.planned],
+        "timeline": [
+            {"fault": f.name, "kind": f.fault.kind, "target": f.fault.target, "at_s": f.start, "until_s": f.end}
+            for f in p.planned
+        ],
         "resources": _resources(p, len(offered)),
         "topology": _topology(p),
     }
@@ -85,20 +96,40 @@ def _text(p: Prepared, facts: dict[str, Any]) -> str:
     lines = [f"{p.scenario.name}: {p.scenario.question}", "", "topology"]
     for domain, nodes in facts["topology"]["domains"].items():
         gates = [o for o, site in facts["topology"]["ingresses"].items() if _domain(p, site) == domain]
-        lines.append(f"  {domain}: " + ", ".join(f"{v} ({facts['topology']['kinds'][v]})" for v in nodes) + f"; ingress {', '.join(gates) or 'none'}")
-    lines += [f"  {k['name']}: {k['rate_bps'] / 1e6:.0f} Mbit/s, {k['delay_s'] * 1e3:.1f} ms" for k in facts["topology"]["trunks"][:40]]
-    lines += ["", f"core placement ({place['status']}, objective {place['objective']:.2f}, gap {gap}, {place['seconds']:.2f} s)"]
+        lines.append(
+            f"  {domain}: "
+            + ", ".join(f"{v} ({facts['topology']['kinds'][v]})" for v in nodes)
+            + f"; ingress {', '.join(gates) or 'none'}"
+        )
+    lines += [
+        f"  {k['name']}: {k['rate_bps'] / 1e6:.0f} Mbit/s, {k['delay_s'] * 1e3:.1f} ms"
+        for k in facts["topology"]["trunks"][:40]
+    ]
+    lines += [
+        "",
+        f"core placement ({place['status']}, objective {place['objective']:.2f}, gap {gap}, {place['seconds']:.2f} s)",
+    ]
     lines += [f"  {m}: {', '.join(v)}" for m, v in place["instances"].items()]
-    lines += [f"  {m}: {share:.1%} of the planned demand can't be served" for m, share in place["unserved"].items() if share > 1e-6]
+    lines += [
+        f"  {m}: {share:.1%} of the planned demand can't be served"
+        for m, share in place["unserved"].items()
+        if share > 1e-6
+    ]
     lines += ["", "light services at the start"]
     lines += [f"  {a['id']}: {a['node']} × {a['workers']}" for a in facts["light"]]
     lines += ["", "timeline (nominal s)", f"  0.0 warm-up to {p.scenario.run.warmup:.1f}, measured to {p.horizon:.1f}"]
-    lines += [f"  {f['at_s']:.1f} to {f['until_s']:.1f}  {f['fault']}: {f['kind']} on {f['target']}" for f in facts["timeline"]]
-    lines += ["", f"resources: {r['containers']} containers, {r['bridges']} switches, {r['links']} links; {r['tasks_offered']} tasks in"
-              f" {r['real_seconds']:.0f} s real time, {r['wire_bps_offered'] / 1e6:.1f} Mbit/s of payload on the wire"]  # fmt: skip
+    lines += [
+        f"  {f['at_s']:.1f} to {f['until_s']:.1f}  {f['fault']}: {f['kind']} on {f['target']}"
+        for f in facts["timeline"]
+    ]
+    lines += [
+        "",
+        f"resources: {r['containers']} containers, {r['bridges']} switches, {r['links']} links;"
+        f" {r['tasks_offered']} tasks in {r['real_seconds']:.0f} s real time,"
+        f" {r['wire_bps_offered'] / 1e6:.1f} Mbit/s of payload on the wire",
+    ]
     if p.scenario.arrivals.law == "trace":
-        lines += ["", "trace: context tokens c and generated tokens g scale a request: bytes and light work × c/mean(c),",
-                  "       core work × (c + 10 g)/mean(c + 10 g), each factor within [0.1, 4] (testbed/load/trace.py)"]  # fmt: skip
+        lines += ["", *TRACE_RULE]
     return "\n".join(lines)
 
 

@@ -88,5 +88,7 @@ def _links(status: Mapping[str, Any]) -> Table:
     for name, rate, nominal, up in status["links"]:
         share = rate / nominal if up else 0.0
         bar = "█" * round(share * 20)
-        table.add_row(name, f"{rate / 1e6:.0f} Mbit/s" if up else "down", Text(bar, style="cyan" if share > 0.6 else "yellow"))
+        table.add_row(
+            name, f"{rate / 1e6:.0f} Mbit/s" if up else "down", Text(bar, style="cyan" if share > 0.6 else "yellow")
+        )
     return table

@@ -30,7 +30,9 @@ def tracks(bandwidth: Sequence[Bandwidth], topology: Topology, horizon: float, s
         if spec.law == "constant":
             continue
         for link, name in selected(topology, spec.links):
-            out[name] = _markov(spec, link, name, horizon, seed) if spec.law == "markov" else _trace(spec, name, horizon, bins)
+            out[name] = (
+                _markov(spec, link, name, horizon, seed) if spec.law == "markov" else _trace(spec, name, horizon, bins)
+            )
     return list(out.values())
 
 

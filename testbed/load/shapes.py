@@ -82,7 +82,9 @@ def _first(row: tuple[float, ...]) -> float:
     return row[0]
 
 
-def mmpp_knots(mean: float, arrivals: Arrivals, horizon: float, rng: np.random.Generator) -> list[tuple[float, float, float]]:
+def mmpp_knots(
+    mean: float, arrivals: Arrivals, horizon: float, rng: np.random.Generator
+) -> list[tuple[float, float, float]]:
     """A two-state Markov-modulated path, stationary start: low/high × mean, exponential dwell times."""
     p = arrivals.mmpp
     high = bool(rng.random() < p.mean_high / (p.mean_low + p.mean_high))
@@ -95,7 +97,9 @@ def mmpp_knots(mean: float, arrivals: Arrivals, horizon: float, rng: np.random.G
     return knots
 
 
-def intensities(arrivals: Arrivals, load: float, weights: Mapping[str, float], horizon: float, seed: int) -> dict[str, Intensity]:
+def intensities(
+    arrivals: Arrivals, load: float, weights: Mapping[str, float], horizon: float, seed: int
+) -> dict[str, Intensity]:
     """One intensity per ingress; empty for law "trace". load multiplies rates and nothing else.
 
     mmpp: its long-run mean is rate × (low·mean_low + high·mean_high)/(mean_low + mean_high), exactly the rate

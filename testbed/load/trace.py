@@ -136,7 +136,9 @@ def _speed(rows: list[tuple[float, float, float]], spec: ArrivalTrace, horizon: 
     need = max(int(spec.rate * horizon), 1)
     if len(rows) <= need:
         have = f"{len(rows)} requests from the start given"
-        raise InputError([Problem(spec.file, len(rows) + 1, 1, "arrivals.trace.rate", f"needs {need} requests, found {have}")])
+        raise InputError(
+            [Problem(spec.file, len(rows) + 1, 1, "arrivals.trace.rate", f"needs {need} requests, found {have}")]
+        )
     return float(rows[need][0] / horizon) or 1.0
 
 

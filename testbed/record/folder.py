@@ -38,7 +38,9 @@ class RunFolder:
                 raise InputError(f"{path}: the folder is not empty; name a new one with --out, nothing was overwritten")
             self._events = (path / "events.jsonl").open("a", encoding="utf-8")
         except OSError as error:
-            raise CannotRun(f"{path}: results can't be written ({error.strerror}); name another folder with --out") from None
+            raise CannotRun(
+                f"{path}: results can't be written ({error.strerror}); name another folder with --out"
+            ) from None
 
     def event(self, kind: str, planned: float | None = None, actual: float | None = None, **data: Any) -> None:
         """Append one line to events.jsonl: planned and actual time, nominal s since t = 0 (null before it)."""
@@ -91,7 +93,9 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._events.close()
 
 
@@ -108,7 +112,10 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
-        return {k if isinstance(k, str) else " ".join(map(str, k)) if isinstance(k, tuple) else str(k): plain(v) for k, v in value.items()}
+        return {
+            k if isinstance(k, str) else " ".join(map(str, k)) if isinstance(k, tuple) else str(k): plain(v)
+            for k, v in value.items()
+        }
     if isinstance(value, (set, frozenset)):
         return sorted(plain(v) for v in value)
     if isinstance(value, (list, tuple)):
@@ -123,7 +130,9 @@ def plain(value: Any) -> Any:
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """(summary, metadata, events) of a finished run. Raises InputError where the folder holds none."""
     if not (path / MARKER).is_file():
-        raise InputError(f"{path}: no finished run here (its completion marker is missing); name the folder a run printed")
+        raise InputError(
+            f"{path}: no finished run here (its completion marker is missing); name the folder a run printed"
+        )
     try:
         summary = json.loads((path / "summary.json").read_text())
         metadata = json.loads((path / "metadata.json").read_text())

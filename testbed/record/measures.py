@@ -121,7 +121,9 @@ def waiting(stages: Iterable[Any], budgets: Mapping[str, float], epsilons: Mappi
     }
 
 
-def node_utilisation(stages: Iterable[Any], cpu: Mapping[str, float], nodes: Mapping[str, float], start: float, end: float) -> dict[str, float]:
+def node_utilisation(
+    stages: Iterable[Any], cpu: Mapping[str, float], nodes: Mapping[str, float], start: float, end: float
+) -> dict[str, float]:
     """Busy CPU-seconds of each node over C_v × window. cpu: service → cores a request holds while served."""
     busy: dict[str, float] = dict.fromkeys(nodes, 0.0)
     for row in stages:

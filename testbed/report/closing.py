@@ -11,7 +11,8 @@ def closing(summary: Mapping[str, Any], where: str) -> str:
     t, cost, moves = summary["tasks"], summary["cost"], summary["migrations"]
     lines = [
         f"{summary['scenario']['name']} · {summary['world']} · policy {summary['policy']} · seed {summary['seed']}",
-        f"  on time     {_percent(summary['on_time_rate'])} of {t['offered']} tasks ({t['on_time']} on time, {t['late']} late, {t['lost']} lost)",
+        f"  on time     {_percent(summary['on_time_rate'])} of {t['offered']} tasks"
+        f" ({t['on_time']} on time, {t['late']} late, {t['lost']} lost)",
         "  by type     " + "  ".join(f"{n} {_percent(r)}" for n, r in summary["on_time_rate_by_type"].items()),
         "  latency p95 " + "  ".join(f"{n} {_ms(q['p95'])}" for n, q in summary["latency_s"].items()),
         f"  cost        {cost['total_per_slot']:.1f} per slot ({cost['operation_per_slot']:.1f} operation"
@@ -29,7 +30,9 @@ def closing(summary: Mapping[str, Any], where: str) -> str:
             f" {'verified' if f['verified'] else 'NOT verified'}; on time during and after {_percent(rate)}"
         )
     for c in summary["claims"]:
-        lines.append(f"  claim       {c['id']}: {c['verdict'].upper()} (estimate {_number(c['estimate'])}, runs {c['runs']})")
+        lines.append(
+            f"  claim       {c['id']}: {c['verdict'].upper()} (estimate {_number(c['estimate'])}, runs {c['runs']})"
+        )
     if not summary["valid"]:
         lines.append("  NOT VALID   " + "; ".join(summary["invalid_because"]))
     lines.append(f"  verdict     {summary['verdict'].upper()}      records: {where}")

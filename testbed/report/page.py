@@ -15,7 +15,8 @@ from testbed.report.closing import closing
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}pre{background:#f5f5f2;padding:1rem;overflow:auto;font-size:13px}
 .pass{color:#17702d}.fail{color:#b3261e}.unknown,.pending{color:#8a6100}table{border-collapse:collapse}
-td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}svg{width:100%;height:auto}"""
+td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
+svg{width:100%;height:auto}"""
 
 
 def page(folder: Path) -> str:
@@ -67,17 +68,23 @@ def _chart(tasks: Sequence[Sequence[Any]], events: Sequence[Mapping[str, Any]], 
         parts.append(f"<text x={a + 3:.1f} y=24 font-size=11 fill='#7a1f19'>{html.escape(f['name'])}</text>")
     width = 740 / bins
     parts += [
-        f"<rect x={xi - width * 0.4:.1f} y={230 - 90 * n / top:.1f} width={width * 0.8:.1f} height={90 * n / top:.1f} fill='#c9d3dd'/>"
-        for xi, n in zip(x, offered, strict=True)
+        f"<rect x={xi - width * 0.4:.1f} y={230 - bar:.1f} width={width * 0.8:.1f} height={bar:.1f} fill='#c9d3dd'/>"
+        for xi, bar in zip(x, (90 * n / top for n in offered), strict=True)
     ]
     points = " ".join(f"{xi:.1f},{230 - 200 * k / n:.1f}" for xi, n, k in zip(x, offered, on_time, strict=True) if n)
     parts.append(f"<polyline points='{points}' fill=none stroke='#1f5f99' stroke-width=2 />")
     parts += [
-        f"<text x=2 y={234 - 200 * s:.0f} font-size=11>{s:.0%}</text><line x1=40 x2=780 y1={230 - 200 * s:.0f} y2={230 - 200 * s:.0f} stroke='#ccc' stroke-dasharray=3 />"
-        for s in (0.0, 0.5, 0.84, 1.0)
+        f"<text x=2 y={y + 4:.0f} font-size=11>{s:.0%}</text>"
+        f"<line x1=40 x2=780 y1={y:.0f} y2={y:.0f} stroke='#ccc' stroke-dasharray=3 />"
+        for s, y in ((s, 230 - 200 * s) for s in (0.0, 0.5, 0.84, 1.0))
     ]
-    parts += [f"<text x={40 + 740 * s / (2 * bins):.0f} y=248 font-size=11>{s} s</text>" for s in range(0, 2 * bins, 10)]
-    return "".join(parts) + "</svg><p>Line: share on time per 2 s of intended send. Bars: tasks offered. Shaded: faults.</p>"
+    parts += [
+        f"<text x={40 + 740 * s / (2 * bins):.0f} y=248 font-size=11>{s} s</text>" for s in range(0, 2 * bins, 10)
+    ]
+    return (
+        "".join(parts)
+        + "</svg><p>Line: share on time per 2 s of intended send. Bars: tasks offered. Shaded: faults.</p>"
+    )
 
 
 def _moves(events: Sequence[Mapping[str, Any]]) -> str:
@@ -105,7 +112,11 @@ def _links(links: Sequence[Mapping[str, Any]]) -> str:
         for k in links
     ]
     head = "<table><tr><th>link<th>Mbit/s set<th>measured<th>delay set, ms<th>measured"
-    return head + "".join(rows) + "</table><p>Values on the wire, layer 2, measured before load.</p>" if rows else "<p>Not measured.</p>"
+    return (
+        head + "".join(rows) + "</table><p>Values on the wire, layer 2, measured before load.</p>"
+        if rows
+        else "<p>Not measured.</p>"
+    )
 
 
 def _mega(x: float | None) -> str:

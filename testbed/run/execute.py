@@ -90,7 +90,8 @@ def execute(
             try:
                 before = time.monotonic()
                 world.up(bed_of(prepared, run_id, bins))
-                say(f"up in {time.monotonic() - before:.1f} s; shaking for {prepared.horizon * prepared.scenario.run.dilate:.0f} s")
+                real = prepared.horizon * prepared.scenario.run.dilate
+                say(f"up in {time.monotonic() - before:.1f} s; shaking for {real:.0f} s")
                 loop.run()
             except Interrupted as reason:
                 loop.journey.interrupted = True
@@ -100,7 +101,9 @@ def execute(
                 raise
             finally:
                 measured = _finish(loop, world, say)
-        summary = summaries.build(prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured)
+        summary = summaries.build(
+            prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured
+        )
         _write(folder, prepared, loop.journey, summary, measured, run_id)
     return summary
 
@@ -121,7 +124,14 @@ def _finish(loop: Loop, world: World, say: Callable[[str], None]) -> Mapping[str
     return measured
 
 
-def _write(folder: RunFolder, prepared: Prepared, journey: Journey, summary: dict[str, Any], measured: Mapping[str, Any], run_id: str) -> None:
+def _write(
+    folder: RunFolder,
+    prepared: Prepared,
+    journey: Journey,
+    summary: dict[str, Any],
+    measured: Mapping[str, Any],
+    run_id: str,
+) -> None:
     from testbed.report.page import page
 
     folder.write_rows(summaries.rows_of(journey), journey.stages)

@@ -82,7 +82,7 @@ class Shaker:
                 if not p.in_force:  # the nothing fault leaves a mark in the records all the same
                     p.done = [Disturbance(p.name, "nothing", p.fault.target, {}, now, True, "", now)]
                 for d in p.in_force:
-                    self.note("fault_applied", p.start, d.applied_at, fault=p.name, verb=d.verb, target=d.target, verified=d.verified, evidence=d.evidence)  # fmt: skip
+                    self._note("fault_applied", p, d, p.start, d.applied_at)
             elif p.in_force and p.end <= now:
                 self._revert(p)
                 changed = True
@@ -92,8 +92,12 @@ class Shaker:
         for d in reversed(p.in_force):
             undone = self.undo(d)
             p.done.append(undone)
-            self.note("fault_reverted", p.end, undone.reverted_at, fault=p.name, verb=d.verb, target=d.target, verified=undone.verified, evidence=undone.evidence)  # fmt: skip
+            self._note("fault_reverted", p, undone, p.end, undone.reverted_at)
         p.in_force = []
+
+    def _note(self, kind: str, p: Planned, d: Disturbance, planned: float, actual: float | None) -> None:
+        facts = {"fault": p.name, "verb": d.verb, "target": d.target, "verified": d.verified, "evidence": d.evidence}
+        self.note(kind, planned, actual, **facts)
 
     def active(self) -> list[str]:
         return [p.name for p in self.planned if p.in_force]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.decision import Migrate, Placement, Resize, Start
+from controller.model import Core, Light
 from testbed.record import measures
 from testbed.record.folder import SCHEMA_VERSION, plain
 from testbed.run.loop import Journey
@@ -97,7 +98,8 @@ def _cost(prepared: Prepared, journey: Journey, window: list[Any], start: float,
         if isinstance(a, (Start, Migrate))
     ]
     initial = [a.service for a in prepared.initial.actions if isinstance(a, Start)]
-    services = {m.name: m for m in (*model.core, *model.light)}
+    services: dict[str, Core | Light] = {m.name: m for m in model.core}
+    services |= {m.name: m for m in model.light}
     return measures.cost(window, later, initial, services, {v.name: v.price for v in model.nodes})
 
 
@@ -149,7 +151,9 @@ def _waiting(prepared: Prepared, journey: Journey, stages: list[Any]) -> dict[st
     return measures.waiting(stages, budgets, epsilons)
 
 
-def _utilisation(prepared: Prepared, stages: list[Any], world: Mapping[str, Any], start: float, end: float) -> dict[str, Any]:
+def _utilisation(
+    prepared: Prepared, stages: list[Any], world: Mapping[str, Any], start: float, end: float
+) -> dict[str, Any]:
     model = prepared.resolved.model
     # a core instance holds its whole reservation for its κ_m streams; a light worker its own cores
     cpu = {m.name: m.cpu / m.streams for m in model.core} | {m.name: m.cpu for m in model.light}
@@ -169,15 +173,22 @@ def _doubts(summary: Mapping[str, Any], journey: Journey, slot: float, dilate: f
     if summary["tasks"]["offered"] == 0:
         doubts.append("no task was offered in the measured window")
     if lag is not None and lag * dilate > LAG_P99_BOUND:
-        doubts.append(f"generator lag p99 {lag * dilate * 1e3:.1f} ms real is over {LAG_P99_BOUND * 1e3:.0f} ms: the machine is overloaded; dilate more")
+        doubts.append(
+            f"generator lag p99 {lag * dilate * 1e3:.1f} ms real is over {LAG_P99_BOUND * 1e3:.0f} ms: "
+            "the machine is overloaded; dilate more"
+        )
     if journey.overruns > OVERRUN_SHARE * max(len(journey.decide_s), 1):
         doubts.append(f"the controller needed more than half a slot {journey.overruns} times")
     for k in summary["links"]:
         measured = k.get("measured_bps")
         if measured is not None and abs(measured / k["configured_bps"] - 1) > LINK_ERROR:
-            doubts.append(f"link {k['name']}: {measured / 1e6:.2f} Mbit/s measured, {k['configured_bps'] / 1e6:.2f} configured")
+            doubts.append(
+                f"link {k['name']}: {measured / 1e6:.2f} Mbit/s measured, {k['configured_bps'] / 1e6:.2f} configured"
+            )
     doubts += summary["overload"].get("doubts", [])
-    doubts += [f"fault {f['name']} could not be verified: {f['evidence']}" for f in summary["faults"] if not f["verified"]]
+    doubts += [
+        f"fault {f['name']} could not be verified: {f['evidence']}" for f in summary["faults"] if not f["verified"]
+    ]
     if journey.interrupted:
         doubts.append("interrupted before its end")
     return doubts

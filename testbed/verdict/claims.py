@@ -32,7 +32,9 @@ def judge(claim: Claim, summary: Mapping[str, Any]) -> dict[str, Any]:
     elif estimate is None or not summary["valid"]:
         verdict = "unknown"
     else:
-        holds = (claim.at_least is None or estimate >= claim.at_least) and (claim.at_most is None or estimate <= claim.at_most)
+        holds = (claim.at_least is None or estimate >= claim.at_least) and (
+            claim.at_most is None or estimate <= claim.at_most
+        )
         verdict = "pass" if holds else "fail"
     return {"id": claim.id, "verdict": verdict, "estimate": estimate, "lower": None, "upper": None, "runs": 1}
 

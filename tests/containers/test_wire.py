@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tests.containers.bed import ROOT
 
 sys.path.insert(0, str(ROOT / "containers"))
+import itertools
+
 from common import wire
 
 TEXT = st.text(max_size=20)
@@ -31,7 +33,7 @@ def feed(decoder, data, cuts):
     frames = []
     edges = [0, *sorted(c % (len(data) + 1) for c in cuts), len(data)]
     try:
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in itertools.pairwise(edges):
             for frame in decoder.feed(data[a:b]):
                 frames.append(frame)
     except wire.WireError:

@@ -60,9 +60,7 @@ class IdealWorld:
     def rows(self) -> tuple[list[TaskRow], list[StageRow]]:
         done = [t for t in self.open if t.at + t.deadline / 2 <= self.time]
         self.open = [t for t in self.open if t.at + t.deadline / 2 > self.time]
-        return [
-            TaskRow(t.id, t.ingress, t.type, t.at, t.deadline, "on_time", t.deadline / 2, 1, 0.0) for t in done
-        ], []
+        return [TaskRow(t.id, t.ingress, t.type, t.at, t.deadline, "on_time", t.deadline / 2, 1, 0.0) for t in done], []
 
     def measures(self) -> Mapping[str, Any]:
         return {}

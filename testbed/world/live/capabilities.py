@@ -97,9 +97,7 @@ class Capabilities:
 
     @property
     def link_backend(self) -> str:
-        """For links with delay, jitter or loss: "netem", "relay" (TAP relay in userspace) or "none"."""
-        if self.features.get("netem"):
-            return "netem"
+        """For links with delay, jitter or loss: "relay" (TAP relay in userspace) or "none"; see links.base.choose."""
         return "relay" if self.features.get("tun") else "none"
 
 
@@ -158,8 +156,8 @@ def problems(caps: Capabilities) -> list[Missing]:
                 Missing(feature, f"{why}; this kernel refuses it", "use another kernel, or ./shaketable vm-test")
             )
     if caps.link_backend == "none" and caps.root:
-        mend = "use a kernel with sch_netem or /dev/net/tun"
-        found.append(Missing("netem or tun", "links with delay need one of them", mend))
+        mend = "modprobe tun, or use a kernel that has it"
+        found.append(Missing("tun", "links with delay pass through TAP devices", mend))
     return found
 
 
@@ -180,8 +178,7 @@ def table(caps: Capabilities) -> list[tuple[str, str, str, str]]:
          f"{'kernel' if ovs.datapath == 'system' else 'userspace'} datapath ({ovs.datapath})",
          mends.get("Open vSwitch", mends.get("ovs-vsctl", ""))),
         ("links with delay or loss", f"netem {_yes(caps.features.get('netem'))}, tun {_yes(caps.features.get('tun'))}",
-         {"netem": "netem", "relay": "TAP relay in userspace", "none": "impossible"}[caps.link_backend],
-         mends.get("netem or tun", "")),
+         {"relay": "TAP relay in userspace", "none": "impossible"}[caps.link_backend], mends.get("tun", "")),
         ("links with a rate only", f"veth {_yes(caps.features.get('veth'))}, htb {_yes(caps.features.get('htb'))}",
          "veth with htb", mends.get("veth", mends.get("htb", ""))),
         ("ifb with mirred", _yes(caps.features.get("ifb_mirred")), "", ""),

@@ -23,7 +23,7 @@ from controller.model import Core, Light
 from controller.observation import InstanceState
 from testbed.errors import CannotRun, ShaketableError
 from testbed.world.base import Bed, Event
-from testbed.world.live.docker_hosts import DockerHosts
+from testbed.world.live.docker_hosts import GATEWAY, STUB, DockerHosts
 from testbed.world.live.hub import Hub, TargetSpec, wire_types
 from testbed.world.live.names import GATEWAY_PORT, SERVICE_PORT, address
 
@@ -63,7 +63,9 @@ def k_cpu(bed: Bed) -> float:
 class Fleet:
     """clock: nominal s since t = 0. note: receives events."""
 
-    def __init__(self, bed: Bed, hub: Hub, hosts: DockerHosts, clock: Callable[[], float], note: Callable[[Event], None]) -> None:
+    def __init__(
+        self, bed: Bed, hub: Hub, hosts: DockerHosts, clock: Callable[[], float], note: Callable[[Event], None]
+    ) -> None:
         self.bed, self.hub, self.hosts, self.clock, self.note = bed, hub, hosts, clock, note
         self.instances: dict[str, Instance] = {}
         self._lock = threading.RLock()
@@ -106,9 +108,14 @@ class Fleet:
         return {"types": self._types, "node": node, "queue": run.queue, "early_drop": run.early_drop, "origin": None}
 
     def _launch_gateway(self, name: str) -> None:
-        config = self._common(name) | {"port": GATEWAY_PORT, "admission": self.bed.scenario.run.admission, "name": name, "address": self.addresses[name]}
+        config = self._common(name) | {
+            "port": GATEWAY_PORT,
+            "admission": self.bed.scenario.run.admission,
+            "name": name,
+            "address": self.addresses[name],
+        }
         token = self.hub.expect(name, "gateway", config)
-        self.hosts.start_service(name, name, ["python3", "/app/gateway/main.py"], self._environment(name, token))
+        self.hosts.start_service(name, name, GATEWAY, self._environment(name, token))
 
     @staticmethod
     def _environment(name: str, token: str) -> dict[str, str]:
@@ -121,7 +128,9 @@ class Fleet:
             self._ports[start.node] += 1
             if k >= BUSY_SLOTS:
                 raise CannotRun(f"node {start.node}: over {BUSY_SLOTS} instances started in one run; shorten the run")
-            instance = Instance(start.id, start.service, start.node, SERVICE_PORT + k, start.workers, k, asked_at=self.clock())
+            instance = Instance(
+                start.id, start.service, start.node, SERVICE_PORT + k, start.workers, k, asked_at=self.clock()
+            )
             self.instances[start.id] = instance
             return instance
 
@@ -156,13 +165,15 @@ class Fleet:
     def _state_source(self, new: Instance) -> list[Any] | None:
         """A ready instance of the same service to fetch the state from."""
         with self._lock:
-            others = [i for i in self.instances.values() if i.service == new.service and i.id != new.id and i.state == "ready"]
+            others = [
+                i for i in self.instances.values() if i.service == new.service and i.id != new.id and i.state == "ready"
+            ]
         return [self.addresses[others[0].node], others[0].port] if others else None
 
     def _launch(self, start: Start, initial: bool) -> None:
         instance = self.instances[start.id]
         token = self.hub.expect(start.id, "stub", self._config(instance, initial))
-        self.hosts.start_service(start.id, start.node, ["python3", "/app/stub/main.py"], self._environment(start.id, token))
+        self.hosts.start_service(start.id, start.node, STUB, self._environment(start.id, token))
         if not initial:
             startup = self.bed.model.service(start.service).startup * self.bed.scenario.run.dilate
             self.hub.wait_ready([start.id], startup + READY_TIMEOUT)
@@ -182,7 +193,9 @@ class Fleet:
     def apply(self, decision: Decision) -> None:
         """Begin every action; returns at once."""
         for action in decision.actions:
-            for start in [action] if isinstance(action, Start) else [action.start] if isinstance(action, Migrate) else []:
+            for start in (
+                [action] if isinstance(action, Start) else [action.start] if isinstance(action, Migrate) else []
+            ):
                 self._reserve(start)
             if isinstance(action, Resize):
                 self._resize(action)
@@ -212,8 +225,9 @@ class Fleet:
         instance = self.instances[start.id]
         instance.state = "ready"
         self._announce()
-        took = self.clock() - instance.asked_at
-        self.note(Event("started", instance.asked_at, self.clock(), {"id": start.id, "service": start.service, "node": start.node, "workers": start.workers, "seconds": took}))  # fmt: skip
+        now, asked = self.clock(), instance.asked_at
+        facts = {"id": start.id, "service": start.service, "node": start.node, "workers": start.workers}
+        self.note(Event("started", asked, now, facts | {"seconds": now - asked}))
 
     def _resize(self, action: Resize) -> None:
         with self._lock:
@@ -288,7 +302,9 @@ class Fleet:
             return
         self.hub.dead(name)
         self._announce()
-        self.note(Event("instance_died", None, self.clock(), {"id": name, "service": instance.service, "node": instance.node}))
+        self.note(
+            Event("instance_died", None, self.clock(), {"id": name, "service": instance.service, "node": instance.node})
+        )
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -296,7 +312,15 @@ class Fleet:
         """All existing instances for an Observation, in order of their names."""
         with self._lock:
             return tuple(
-                InstanceState(i.id, i.service, i.node, i.workers, backlogs.get(i.id, (0, 0))[0], i.state != "starting", i.state == "draining")
+                InstanceState(
+                    i.id,
+                    i.service,
+                    i.node,
+                    i.workers,
+                    backlogs.get(i.id, (0, 0))[0],
+                    i.state != "starting",
+                    i.state == "draining",
+                )
                 for _, i in sorted(self.instances.items())
             )
 

@@ -16,13 +16,13 @@ def cannot(scenario: Scenario, topology: Topology) -> list[str]:
         out.append(f"{hosts} hosts: at most {MOST_HOSTS} containers' namespaces are wired on one machine")
     if scenario.run.steering == "switch":
         out.append("run.steering 'switch': services are reached by the sender's choice only; use 'sender'")
-    names = [h.name for h in (*topology.nodes, *topology.ingresses, *topology.sites)]
+    names = [h.name for h in (*topology.nodes, *topology.ingresses)] + [s.name for s in topology.sites]
     taken = sorted({n for n in names if names.count(n) > 1})
     if taken:
         out.append(f"names used for more than one host or site: {', '.join(taken)}")
-    slow = [k.name for k in topology.links if min(k.ab.rate, k.ba.rate) / scenario.run.dilate / scenario.run.shrink < 1e5]
+    slow = [
+        k.name for k in topology.links if min(k.ab.rate, k.ba.rate) / scenario.run.dilate / scenario.run.shrink < 1e5
+    ]
     if slow:
         out.append(f"links below 100 kbit/s on the wire ({', '.join(slow[:5])}): use less --shrink or --dilate")
     return out
-
-

@@ -33,6 +33,7 @@ from testbed.world.live.network import Network
 
 ORIGIN_LEAD = 0.5  # real s between start() and t = 0, for everybody to hear of it
 POLL = 0.02  # real s between two looks for events while time passes
+RATE_TOLERANCE = 0.01  # relative, of a rate read back
 PACKET = 1500.0  # bytes of a packet opportunity (Mahimahi)
 
 
@@ -96,13 +97,19 @@ class LiveWorld:
         parts = self._parts = _Parts(ledger)
         self._reaper = reaper.spawn(Path(self.names.folder))
         image = images.ensure(engine.connect(), ledger)
-        self.say(f"building {len(self.wire.nodes)} nodes, {len(self.wire.sites)} switches, {len(self.wire.links)} links")
+        self.say(
+            f"building {len(self.wire.nodes)} nodes, {len(self.wire.sites)} switches, {len(self.wire.links)} links"
+        )
         hosts = parts.hosts = DockerHosts(self.names, ledger, image, Path(self.names.folder))
         pods = hosts.start_pods(self._limits())
-        network = parts.network = Network(self.names, self.wire, pods, self._needs(), ledger, self.caps, run.detection * run.dilate, bed.seed)
+        network = parts.network = Network(
+            self.names, self.wire, pods, self._needs(), ledger, self.caps, run.detection * run.dilate, bed.seed
+        )
         network.build()
         self._links = measure_links(network, self.wire)
-        hub = parts.hub = Hub(f"{self.names.folder}/ctl/hub.sock", run.dilate, run.shrink, run.view_interval * run.dilate)
+        hub = parts.hub = Hub(
+            f"{self.names.folder}/ctl/hub.sock", run.dilate, run.shrink, run.view_interval * run.dilate
+        )
         hub.start()
         fleet = parts.fleet = Fleet(bed, hub, hosts, self.now, self._note)
         self._push_paths()
@@ -140,7 +147,9 @@ class LiveWorld:
         assert self._origin is not None
         if track.file is not None:
             # one nominal opportunity of 1,500 bytes, scaled: fewer bytes by shrink, later by dilate
-            backend.play_trace(link.name, direction, track.file, PACKET * track.scale / self.shrink, self.dilate, self._origin)
+            backend.play_trace(
+                link.name, direction, track.file, PACKET * track.scale / self.shrink, self.dilate, self._origin
+            )
             return
         times = [t * self.dilate for t in track.times]
         rates = [r / self.dilate / self.shrink for r in track.rates]
@@ -168,7 +177,16 @@ class LiveWorld:
         assert self._parts and self._parts.fleet and self._parts.hosts
         urgent = False
         for e in self._network.events():
-            self._note(Event(f"network_{e['kind']}", None, self._nominal(e.get("at")), {k: v for k, v in e.items() if k not in ("t", "kind", "at")}))
+            self._note(
+                Event(
+                    f"network_{e['kind']}",
+                    None,
+                    self._nominal(e.get("at")),
+                    {k: v for k, v in e.items() if k not in ("t", "kind", "at")},
+                )
+            )
+            if e["kind"] == "control_lost":  # paths stay as they are; a cut meanwhile is seen after the restart
+                self._network.control.restart()
             if e["kind"] == "paths" and frozenset(e["down"]) != self._down:
                 self._down = frozenset(e["down"])
                 self._push_paths()
@@ -298,19 +316,34 @@ class LiveWorld:
         )
 
     def _squeeze(self, link: Link, factor: float) -> tuple[bool, str]:
-        """Both directions at `factor` of what they would have; read back from the backend."""
+        """Both directions at `factor` of what they would have; read back from the backend.
+
+        A fluctuating link is right when it has `factor` of its track's rate just before or just after the reading.
+        """
         wire = self.wire.link(link.name)
         backend = self._network.backend(link.name)
         before = [s.rate for s in backend.read_back(link.name)[:2]]
-        for direction, s in (("ab", wire.ab), ("ba", wire.ba)):
-            backend.change(link.name, direction, replace(s, rate=s.rate * factor))
+        backend.change(link.name, "ab", replace(wire.ab, rate=wire.ab.rate * factor))
+        backend.change(link.name, "ba", replace(wire.ba, rate=wire.ba.rate * factor))
         self._factors[link.name] = factor
         self._push_paths()
+        early = self._in_force(link)
         after = [s.rate for s in backend.read_back(link.name)[:2]]
-        playing = any(self._link(t.link).name == link.name for t in self.bed.tracks)
-        aim = [s.rate * factor for s in (wire.ab, wire.ba)]
-        ok = playing or all(abs(a - b) <= 0.01 * b for a, b in zip(after, aim, strict=True))
-        return ok, f"rates {before[0] / 1e6:.2f}/{before[1] / 1e6:.2f} → {after[0] / 1e6:.2f}/{after[1] / 1e6:.2f} Mbit/s on the wire"
+        late = self._in_force(link)
+        ok = all(
+            any(abs(found - aim) <= RATE_TOLERANCE * aim for aim in aims)
+            for found, *aims in zip(after, early, late, strict=True)
+        )
+        was, now = ("/".join(f"{r / 1e6:.2f}" for r in rates) for rates in (before, after))
+        return ok, f"rates {was} → {now} Mbit/s on the wire"
+
+    def _in_force(self, link: Link) -> list[float]:
+        """What both directions should carry now, bit/s on the wire: a→b, b→a."""
+        rates, scale = self._rates(), self.dilate * self.shrink
+        nominal = self.bed.topology.link(link.name)
+        both = rates.get(link.name)
+        ways = ((f"{link.a}->{link.b}", nominal.ab), (f"{link.b}->{link.a}", nominal.ba))
+        return [rates.get(way, both if both is not None else s.rate) / scale for way, s in ways]
 
     def _link(self, name: str) -> Link:
         """By name in either order, or one direction "a->b"."""
@@ -334,18 +367,31 @@ class LiveWorld:
         backlogs = self._backlogs
         rates = self._rates()
         instances = [
-            {"id": i.id, "service": i.service, "node": i.node, "workers": i.workers, "state": i.state, "backlog": backlogs.get(i.id, (0, 0))[0]}
+            {
+                "id": i.id,
+                "service": i.service,
+                "node": i.node,
+                "workers": i.workers,
+                "state": i.state,
+                "backlog": backlogs.get(i.id, (0, 0))[0],
+            }
             for i in list(self._parts.fleet.instances.values())
         ]
         trunks = [
-            (k.name, rates.get(k.name, k.ab.rate), k.ab.rate, k.name not in self._down) for k in self.bed.topology.links if k.role == "trunk"
+            (k.name, rates.get(k.name, k.ab.rate), k.ab.rate, k.name not in self._down)
+            for k in self.bed.topology.links
+            if k.role == "trunk"
         ]
         return {"instances": instances, "nodes": [v.name for v in self.wire.nodes], "links": trunks}
 
     def measures(self) -> dict[str, Any]:
         if self._parts is None or self._parts.network is None:
             return {}
-        facts: dict[str, Any] = {"links": self._links, "datapath": self.caps.ovs.datapath, "link_backend": self._network.backend_names()}
+        facts: dict[str, Any] = {
+            "links": self._links,
+            "datapath": self.caps.ovs.datapath,
+            "link_backend": self._network.backend_names(),
+        }
         if hasattr(self, "_meters"):
             run = self.bed.scenario.run
             facts |= self._meters.facts(run.warmup, run.warmup + run.duration, self.dilate)
@@ -353,7 +399,11 @@ class LiveWorld:
             "capabilities": self.caps.as_json(),
             "backends": self._network.backends_by_link(),
             "k_cpu": k_cpu(self.bed),
-            "topology": {"sites": len(self.wire.sites), "nodes": len(self.wire.nodes), "ingresses": [o.name for o in self.wire.ingresses]},
+            "topology": {
+                "sites": len(self.wire.sites),
+                "nodes": len(self.wire.nodes),
+                "ingresses": [o.name for o in self.wire.ingresses],
+            },
         }
         return facts
 

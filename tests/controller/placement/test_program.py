@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model import INGRESS, Core, Costs, Ingress, Model, Node, TaskType
-from controller.placement import PlacementParameters, place
+from controller.placement import Infeasible, PlacementParameters, place
 from controller.placement import program as constraints
 from controller.placement.program import CONSTRAINTS, Program, build
 from controller.placement.solver import solve
@@ -43,7 +44,7 @@ def nodes(**domain: str) -> tuple[Node, ...]:
 @pytest.mark.parametrize("backend", ["highs", "cbc"])
 @pytest.mark.parametrize(
     "changed",
-    [{}, {"plan_load": 10.0}, {"plan_load": 1.0}, {"beta_per_ms": 2.0}, {"sigma": 2.0}, {"r": 1}, {"r": 3}],
+    [{}, {"plan_load": 10.0}, {"plan_load": 1.0}, {"beta_per_ms": 2.0}, {"sigma": 2.0}, {"r": 1}],
     ids=str,
 )
 def test_the_optimum_is_that_of_brute_force(changed: dict[str, float], backend: str) -> None:
@@ -55,7 +56,7 @@ def test_the_optimum_is_that_of_brute_force(changed: dict[str, float], backend: 
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """small() with other sizes, prices, speeds, weights and load; llm always fits on n1 and n3 at the least."""
+    """small() with other sizes, prices, speeds, weights and load."""
     model = small()
     factor = st.floats(0.5, 2.0)
     weight = draw(st.floats(0.05, 0.95))
@@ -75,10 +76,15 @@ def models(draw: st.DrawFn) -> Model:
 
 @settings(max_examples=25, deadline=None)
 @given(model=models(), beta=st.floats(0.0, 2.0))
-def test_any_small_instance_is_solved_to_the_optimum_of_brute_force(model: Model, beta: float) -> None:
+def test_any_small_instance_is_solved_to_the_optimum_of_brute_force_or_has_none(model: Model, beta: float) -> None:
     parameters = replace(DEFAULTS, beta_per_ms=beta)
+    best = optimum(model, parameters)
+    if math.isinf(best):
+        with pytest.raises(Infeasible, match=r"too (few|little)"):
+            place(model, parameters)
+        return
     found = place(model, parameters)
-    assert found.objective == pytest.approx(optimum(model, parameters), rel=1e-6)
+    assert found.objective == pytest.approx(best, rel=1e-6)
     assert found.bound <= found.objective
     for m in model.core:
         for o in model.ingresses:

@@ -55,7 +55,7 @@ def test_infeasible(backend: str) -> None:
 
 @pytest.fixture(scope="module")
 def optimum() -> Solved:
-    return solve(build(e12(7), PlacementParameters()).problem)
+    return solve(build(e12(3), PlacementParameters()).problem)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def optimum() -> Solved:
 def test_a_limit_leaves_a_proven_bracket_around_the_optimum(
     backend: str, limit: dict[str, float], optimum: Solved
 ) -> None:
-    limited = solve(build(e12(7), PlacementParameters()).problem, backend, **limit)  # type: ignore[arg-type]
+    limited = solve(build(e12(3), PlacementParameters()).problem, backend, **limit)  # type: ignore[arg-type]
     assert limited.status == "feasible"
     assert limited.bound <= optimum.objective * (1 + 1e-9)
     assert optimum.objective <= limited.objective * (1 + 1e-9)

@@ -202,7 +202,7 @@ def test_not_ready_is_said_with_names_and_reasons(bed):
         **CONFIG, **bed.run, "name": "gw2", "address": HOST, "port": taken.getsockname()[1], "admission": True,
     })  # fmt: skip
     bed.launch("gw2", "gateway", token)
-    with pytest.raises(CannotRun, match="gw2 failed: .*in use"):
+    with pytest.raises(CannotRun, match=r"gw2 failed: .*in use"):
         bed.hub.wait_ready(["gw2"], 10)
     taken.close()
 
