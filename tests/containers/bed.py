@@ -127,8 +127,7 @@ class Bed:
         }
         token = self.hub.expect(id, "stub", {**base, **config})
         self.launch(id, "stub", token)
-        if announce:
-            self.targets[id] = TargetSpec(id, service, node, HOST, port, workers, 0.01)
+        self.targets[id] = TargetSpec(id, service, node, HOST, port, workers, 0.01)
         return port
 
     def announce(self) -> None:

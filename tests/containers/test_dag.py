@@ -1,6 +1,7 @@
 """Task DAGs end to end: order, joins, parallel sinks, accounting."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_every_task_of_a_dag_with_a_join_is_answered_and_its_stages_run_in_order
         visits = sorted((s for s in bed.stages if s.task == task.id), key=lambda s: s.finished)
         assert [v.stage for v in visits] == ["image", "vision", "llm", "format"]
         assert all(v.outcome == "done" and v.attempt == 1 for v in visits)
-        assert all(a.finished <= b.started for a, b in zip(visits, visits[1:], strict=False))
+        assert all(a.finished <= b.started for a, b in pairwise(visits))
         assert task.attempts == 1
         # nominal: access and four services at least, and the clock of the rows is the load's
         assert task.latency >= 0.005 + 4 * 0.004

@@ -1,6 +1,7 @@
 """The frame codec: whatever the pieces, the same frames; nothing after a bad one."""
 
 import sys
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from tests.containers.bed import ROOT
 
 sys.path.insert(0, str(ROOT / "containers"))
-import itertools
 
 from common import wire
 
@@ -33,7 +33,7 @@ def feed(decoder, data, cuts):
     frames = []
     edges = [0, *sorted(c % (len(data) + 1) for c in cuts), len(data)]
     try:
-        for a, b in itertools.pairwise(edges):
+        for a, b in pairwise(edges):
             for frame in decoder.feed(data[a:b]):
                 frames.append(frame)
     except wire.WireError:

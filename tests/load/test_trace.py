@@ -68,3 +68,10 @@ def test_one_hour_of_requests_to_a_language_model():
     w = window(spec(AZURE, rate="20 /s"), 1.0, {"a": 0.5, "b": 0.5}, 30.0, 1)
     assert len(w.times) == 600
     assert sum(w.ingress(k) == "a" for k in range(600)) == pytest.approx(300, abs=60)
+
+
+def test_known_size_columns_are_used_unasked_and_named_ones_win(tmp_path):
+    path = written(tmp_path, HEAD + "1,100,10\n2,300,10\n")
+    assert window(ArrivalTrace(file=str(path)), 1.0, {"gw": 1.0}, 5.0, 1).scales(1)[0] == pytest.approx(1.5)
+    named = ArrivalTrace(file=str(path), size_in="GeneratedTokens")
+    assert window(named, 1.0, {"gw": 1.0}, 5.0, 1).scales(1)[0] == pytest.approx(1.0)
