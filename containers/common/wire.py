@@ -131,7 +131,7 @@ def _read_object(text: bytes) -> Header:
 
 
 def _number(value: object, least: float = -LARGEST) -> bool:
-    return (type(value) is float or type(value) is int) and least <= value <= LARGEST  # type: ignore[operator]
+    return (type(value) is float or type(value) is int) and least <= value <= LARGEST
 
 
 def check_request(h: Header) -> None:

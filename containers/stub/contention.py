@@ -39,4 +39,5 @@ class BusyCounter:
         """u_v, 0..1."""
         if self._light_cpu <= 0:
             return 0.0
-        return min(1.0, sum(_ALL.unpack_from(self._map)) / 1000 / self._light_cpu)
+        busy: int = sum(_ALL.unpack_from(self._map))
+        return min(1.0, busy / 1000 / self._light_cpu)

@@ -12,7 +12,7 @@ from controller.placement.solver import DEFAULT_GAP, Solved, solve
 __all__ = ["Infeasible", "LimitReached", "PlacementParameters", "place"]
 
 #: Branch-and-bound nodes before the best placement so far is taken.
-DEFAULT_NODES = 1000
+DEFAULT_NODES = 500
 #: Shares below this are the solver's tolerance.
 NOTICEABLE = 1e-6
 

@@ -21,6 +21,8 @@ from testbed.scenario.streams import stream
 DECODE_WEIGHT = 10.0
 LOWEST, HIGHEST = 0.1, 4.0
 MOST_BYTES = 256 * 2**20
+#: Columns used for sizes where the scenario names none and the file has them (the Azure LLM traces do).
+KNOWN_COLUMNS = {"size_in": "ContextTokens", "size_out": "GeneratedTokens"}
 
 
 class TraceWindow:
@@ -80,11 +82,13 @@ def read(spec: ArrivalTrace) -> list[tuple[float, float, float]]:
         raise InputError([Problem(str(path), 1, 1, "arrivals.trace.file", "there is no such file")])
     if path.stat().st_size > MOST_BYTES:
         raise InputError([Problem(str(path), 1, 1, "arrivals.trace.file", "larger than 256 MiB; cut it first")])
-    wanted = {"time": spec.time, "size_in": spec.size_in, "size_out": spec.size_out}
     rows: list[tuple[float, float, float]] = []
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file)
         columns = reader.fieldnames or []
+        known = {key: name if name in columns else None for key, name in KNOWN_COLUMNS.items()}
+        size_in, size_out = spec.size_in or known["size_in"], spec.size_out or known["size_out"]
+        wanted = {"time": spec.time, "size_in": size_in, "size_out": size_out}
         missing = [
             Problem(str(path), 1, 1, f"arrivals.trace.{key}", f"there is no column {name!r}. {nearest(name, columns)}")
             for key, name in wanted.items()
@@ -95,8 +99,8 @@ def read(spec: ArrivalTrace) -> list[tuple[float, float, float]]:
         for row in reader:
             try:
                 t = _time(row[spec.time] or "")
-                a = _number(row[spec.size_in]) if spec.size_in else 1.0
-                b = _number(row[spec.size_out]) if spec.size_out else 0.0
+                a = _number(row[size_in]) if size_in else 1.0
+                b = _number(row[size_out]) if size_out else 0.0
             except (ValueError, TypeError) as error:
                 raise InputError([_garbage(path, reader.line_num, str(error), columns)]) from None
             if rows and t < rows[-1][0]:

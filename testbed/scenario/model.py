@@ -97,8 +97,8 @@ class ArrivalTrace(Strict):
 
     file: str
     time: str = "TIMESTAMP"
-    size_in: str | None = None  # column of input tokens (scales bytes of the DAG and its work)
-    size_out: str | None = None  # column of output tokens (scales work of core services and the result)
+    size_in: str | None = None  # column of input tokens; None: ContextTokens where the file has it
+    size_out: str | None = None  # column of output tokens; None: GeneratedTokens where the file has it
     start: Seconds = 0.0  # offset into the trace
     rate: PerSecond | None = None  # rescale the time axis so that the window's mean rate is this; None: as recorded
 
