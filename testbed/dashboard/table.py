@@ -36,7 +36,7 @@ class Dashboard:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def show(self, status: Mapping[str, Any]) -> None:
         """One slot."""

@@ -32,6 +32,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made_parent = not path.parent.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
@@ -97,6 +98,17 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._events.close()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Under sudo the results belong to whoever asked for them, also the folder above if we made it."""
+        user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
+        if os.geteuid() != 0 or user is None or group is None:
+            return
+        above = [self.path.parent] if self._made_parent else []
+        for path in (*above, self.path, *self.path.iterdir(), self.path.parent / "latest"):
+            if path.is_symlink() or path.exists():
+                os.chown(path, int(user), int(group), follow_symlinks=False)
 
 
 def _values(row: Any) -> list[Any]:

@@ -64,3 +64,15 @@ def test_plain_is_json():
     value = plain({("a", "b"): {1.0, 2.0}, "inf": float("inf"), "row": TASK, "t": (1, None)})
     assert json.loads(json.dumps(value, allow_nan=False))["a b"] == [1.0, 2.0]
     assert value["inf"] is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_under_sudo_results_belong_to_whoever_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUDO_UID", "4242")
+    monkeypatch.setenv("SUDO_GID", "4343")
+    with RunFolder(tmp_path / "results" / "run") as folder:
+        folder.write("summary.json", "{}")
+        folder.complete()
+    made = [tmp_path / "results", *(tmp_path / "results").rglob("*")]
+    assert {(p.lstat().st_uid, p.lstat().st_gid) for p in made} == {(4242, 4343)}
+    assert tmp_path.stat().st_uid != 4242
