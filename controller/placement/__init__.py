@@ -21,8 +21,8 @@ class Infeasible(ValueError):
     """No placement exists; the message says which service lacks which resource, where and by how much."""
 
 
-class LimitReached(RuntimeError):
-    """The limit came before any placement was found: none may exist, or more nodes are needed."""
+class LimitReached(ValueError):
+    """The limit came before any placement was found; whether one exists is not known."""
 
 
 def place(
@@ -52,8 +52,13 @@ def place(
         reason = explain.shortage(model, chosen, backend)
         raise Infeasible(reason or "the constraints of the placement contradict each other: relax r or sigma")
     if solved.status == "unknown":
-        raise LimitReached(f"no core placement found within {nodes} nodes or {seconds} s of search: raise the limit")
+        raise LimitReached(_limits(nodes, seconds))
     return _placement(program, solved)
+
+
+def _limits(nodes: int | None, seconds: float | None) -> str:
+    limits = [f"{nodes} branch-and-bound nodes"] * (nodes is not None) + [f"{seconds} s"] * (seconds is not None)
+    return f"no core placement was found within {' and '.join(limits)}, and none ruled out: raise the limit"
 
 
 def _placement(program: Program, solved: Solved) -> Placement:
