@@ -66,6 +66,8 @@ def _lacking_resources(model: Model, parameters: PlacementParameters, backend: s
     p = bare(model, parameters)
     sparsity(p)
     diversity(p)
+    # More instances than the least never lessen a shortage: leave them out of the message.
+    p.require(*(total((1, p.y[m, v]) for v in caps) <= p.tables.least[m] for m, caps in p.tables.cap.items()))
     scale = {"cores": sum(v.cpu for v in model.nodes), "GB memory": sum(v.memory / 1e9 for v in model.nodes)}
     extra: dict[tuple[str, str], Any] = {}
     for i, (kind, node, load, limit) in enumerate(p.loads()):
@@ -88,13 +90,13 @@ def _short_of(p: Program, kind: str, missing: dict[str, float], answer: Solved) 
     others = [f"{count[m]} of {m} ({count[m] * need[m]:.1f})" for m in need if m != first and count[m]]
     free = sum(limit for k, _, _, limit in p.loads() if k == kind)
     kept = f", {p.parameters.light_cpu_share:.0%} kept for light services" if kind == "cores" else ""
+    apart = ", but not on the nodes where they fit" if sum(count[m] * need[m] for m in need) <= free else ""
     where = ", ".join(f"{v} {x:.1f}" for v, x in missing.items())
-    plural = "instance" if count[first] == 1 else "instances"
+    plural = "instance of {} needs" if count[first] == 1 else "instances of {} need"
     return (
-        f"{count[first]} {plural} of {first} {'needs' if count[first] == 1 else 'need'} "
-        f"{count[first] * need[first]:.1f} {unit}"
+        f"{count[first]} {plural.format(first)} {count[first] * need[first]:.1f} {unit}"
         + (f" beside {', '.join(others)}" if others else "")
-        + f"; the nodes have {free:.1f} free in all{kept}: {sum(missing.values()):.1f} {unit} too {few} "
+        + f"; the nodes have {free:.1f} free in all{kept}{apart}: {sum(missing.values()):.1f} {unit} too {few} "
         f"(missing on {where})"
     )
 

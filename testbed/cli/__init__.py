@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import sys
+import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"testbed: {error}" if not isinstance(error, InputError) else str(error), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("testbed: interrupted; `testbed clean` removes what may be left", file=sys.stderr)
-        return 130
+        return _forced()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:  # 1 would say that a claim failed
+        traceback.print_exc()
+        print("testbed: this is a defect of testbed, not of your input; please report it with the lines above",
+              file=sys.stderr)  # fmt: skip
+        return 4
+
+
+def _forced() -> int:
+    """Interrupted outside a run, or a second time within one."""
+    print("testbed: interrupted; `testbed clean` removes what may be left", file=sys.stderr, flush=True)
+    if threading.active_count() > 1:  # the interpreter would wait for them, and the reaper waits for our end
+        os._exit(130)
+    return 130
 
 
 def _parser() -> argparse.ArgumentParser:

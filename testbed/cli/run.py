@@ -36,7 +36,7 @@ def run_once(file: Path, sets: Sequence[str], world_name: str, out: Path | None,
         board.say(f"run {run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {folder}")
         world = LiveWorld(run_id, board.say)
         summary = execute(prepared, world, folder, lambda f: bins(f, 0.1), board.show, board.say, run_id)
-    console.print(closing(summary, str(folder)), highlight=False, soft_wrap=True)
+    console.print(closing(summary, str(folder)), highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps(read(folder)[0], indent=1))
     if "interrupted before its end" in summary["invalid_because"]:

@@ -35,8 +35,8 @@ class Dashboard:
             self._live = None
 
     def say(self, text: str) -> None:
-        """A line that stays."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        """A line that stays. What it quotes (a question, an error) may hold brackets: no markup."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, status: Mapping[str, Any]) -> None:
         """One slot."""
@@ -79,7 +79,7 @@ def _nodes(status: Mapping[str, Any]) -> Table:
         queue[i["node"]] += i["backlog"]
     table = Table("node", "queue", "instances", box=None, pad_edge=False)
     for node in status["nodes"]:
-        table.add_row(node, str(queue[node]), "  ".join(sorted(by_node[node])))
+        table.add_row(Text(node), str(queue[node]), Text("  ".join(sorted(by_node[node]))))
     return table
 
 
@@ -89,6 +89,6 @@ def _links(status: Mapping[str, Any]) -> Table:
         share = rate / nominal if up else 0.0
         bar = "█" * round(share * 20)
         table.add_row(
-            name, f"{rate / 1e6:.0f} Mbit/s" if up else "down", Text(bar, style="cyan" if share > 0.6 else "yellow")
+            Text(name), f"{rate / 1e6:.0f} Mbit/s" if up else "down", Text(bar, style="cyan" if share > 0.6 else "yellow")
         )
     return table

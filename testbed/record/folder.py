@@ -32,7 +32,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._made_parent = not path.parent.exists()
+        self._made, self._made_parent = not path.exists(), not path.parent.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
@@ -86,10 +86,18 @@ class RunFolder:
         self._events.flush()
         os.fsync(self._events.fileno())
         self.write(MARKER, f"{SCHEMA_VERSION}\n")
-        link = self.path.parent / "latest"
+        here = self.path.resolve()  # DIR may be "."
+        link = here.parent / "latest"
         if link.is_symlink() or not link.exists():
             link.unlink(missing_ok=True)
-            link.symlink_to(self.path.name)
+            link.symlink_to(here.name)
+
+    def discard(self) -> None:
+        """Nothing ran: no folder that looks like a run and keeps the next one from using its name."""
+        self._events.close()
+        (self.path / "events.jsonl").unlink()
+        if self._made:
+            self.path.rmdir()
 
     def __enter__(self) -> RunFolder:
         return self
@@ -106,7 +114,8 @@ class RunFolder:
         if os.geteuid() != 0 or user is None or group is None:
             return
         above = [self.path.parent] if self._made_parent else []
-        for path in (*above, self.path, *self.path.iterdir(), self.path.parent / "latest"):
+        inside = self.path.iterdir() if self.path.is_dir() else ()
+        for path in (*above, self.path, *inside, self.path.parent / "latest"):
             if path.is_symlink() or path.exists():
                 os.chown(path, int(user), int(group), follow_symlinks=False)
 

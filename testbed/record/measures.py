@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -99,25 +100,27 @@ def cost(
     }
 
 
-def waiting(stages: Iterable[Any], budgets: Mapping[str, float], epsilons: Mapping[str, float]) -> dict[str, Any]:
-    """Per light service the share of its requests that waited longer than their budget w_m, s.
+def waiting(
+    stages: Iterable[Any], history: Sequence[tuple[float, Mapping[str, float]]], epsilons: Mapping[str, float]
+) -> dict[str, Any]:
+    """Per light service the share of its requests that waited longer than the budget w_m in force when they arrived.
 
-    A request dropped before service waited until it was dropped; one that was lost with its instance is no
-    observation of waiting.
+    history: (since, service → w_m), s, times ascending, the first before every arrival. A request dropped before
+    service waited until it was dropped; one that was lost with its instance is no observation of waiting.
     """
+    since = [t for t, _ in history]
     n: dict[str, int] = defaultdict(int)
     violated: dict[str, int] = defaultdict(int)
     for row in stages:
-        if row.service not in budgets or row.outcome == "lost":
-            continue
+        budget = history[bisect_right(since, row.arrived) - 1][1].get(row.service)
         end = row.started if row.started is not None else row.finished
-        if end is None:
+        if budget is None or end is None or row.outcome == "lost":
             continue
         n[row.service] += 1
-        violated[row.service] += end - row.arrived > budgets[row.service]
+        violated[row.service] += end - row.arrived > budget
     return {
         m: {"epsilon": epsilons[m], "violation_rate": violated[m] / n[m] if n[m] else None, "n": n[m]}
-        for m in sorted(budgets)
+        for m in sorted({m for _, budgets in history for m in budgets})
     }
 
 

@@ -20,32 +20,42 @@ from testbed.record.folder import RunFolder
 from testbed.run import summary as summaries
 from testbed.run.loop import Journey, Listener, Loop
 from testbed.run.prepare import Prepared
+from testbed.run.provenance import inputs
 from testbed.run.shaker import Shaker
 from testbed.world.base import Bed, World
 
 
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM: the run ends early, cleans up and reports."""
+WORTH_A_LINE = 0.1  # s: what took less was nothing to remove
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """The first SIGINT or SIGTERM raises Interrupted; the second one of them forces KeyboardInterrupt."""
-    seen = 0
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM: the run ends early, cleans up and reports. No `except Exception` on the way may eat it."""
 
-    def handle(number: int, frame: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == 1:
-            raise Interrupted(signal.Signals(number).name)
-        raise KeyboardInterrupt
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for s, old in before.items():
-            signal.signal(s, old)
+class Signals:
+    """SIGINT and SIGTERM during a run. The first one raises Interrupted, or is only noted once `finishing` is set:
+    removing and writing go on. The second forces: KeyboardInterrupt, and the reaper removes the rest."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say, self.seen, self.finishing = say, 0, False
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.seen += 1
+        if self.seen > 1:
+            raise KeyboardInterrupt
+        name = signal.Signals(number).name
+        if not self.finishing:
+            raise Interrupted(name)
+        self.say(f"{name}: the run is over, removing and writing (again to force)")
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for s, old in before.items():
+                signal.signal(s, old)
 
 
 def new_run_id() -> str:
@@ -77,7 +87,8 @@ def execute(
     prepared: Prepared, world: World, out: Path, bins: Bins, listener: Listener, say: Callable[[str], None], run_id: str
 ) -> dict[str, Any]:
     """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run."""
-    with RunFolder(out) as folder:
+    signals = Signals(say)
+    with RunFolder(out) as folder, signals.caught():
         folder.event("prepared", scenario=prepared.scenario.name, seed=prepared.seed, run_id=run_id)
         source = prepared.source()
         shaker = Shaker(world, source, prepared.planned, folder.event)
@@ -86,25 +97,29 @@ def execute(
             prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,
         )  # fmt: skip
         measured: Mapping[str, Any] = {}
-        with interruptible():
-            try:
-                before = time.monotonic()
-                world.up(bed_of(prepared, run_id, bins))
-                real = prepared.horizon * prepared.scenario.run.dilate
-                say(f"up in {time.monotonic() - before:.1f} s; shaking for {real:.0f} s")
-                loop.run()
-            except Interrupted as reason:
-                loop.journey.interrupted = True
-                say(f"{reason}: reverting and removing (again to force)")
-            except ShaketableError as error:
-                folder.event("failed", error=str(error))
-                raise
-            finally:
-                measured = _finish(loop, world, say)
+        up = False
+        try:
+            before = time.monotonic()
+            world.up(bed_of(prepared, run_id, bins))
+            up = True
+            real = prepared.horizon * prepared.scenario.run.dilate
+            say(f"up in {time.monotonic() - before:.1f} s; shaking for {real:.0f} s")
+            loop.run()
+        except Interrupted as reason:
+            loop.journey.interrupted = True
+            say(f"{reason}: reverting and removing (again to force)")
+        except ShaketableError as error:
+            folder.event("failed", error=str(error))
+            if not up:
+                folder.discard()
+            raise
+        finally:
+            signals.finishing = True
+            measured = _finish(loop, world, say)
         summary = summaries.build(
             prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured
         )
-        _write(folder, prepared, loop.journey, summary, measured, run_id)
+        _write(folder, prepared, loop.journey, summary, {**measured, **inputs(prepared, bins)}, run_id)
     return summary
 
 
@@ -120,7 +135,8 @@ def _finish(loop: Loop, world: World, say: Callable[[str], None]) -> Mapping[str
     finally:
         before = time.monotonic()
         world.down()
-        say(f"removed in {time.monotonic() - before:.1f} s")
+        if (took := time.monotonic() - before) > WORTH_A_LINE:
+            say(f"removed in {took:.1f} s")
     return measured
 
 
@@ -145,6 +161,8 @@ def _write(
         "parameters": prepared.parameters,
         "true_weights": prepared.resolved.true_weights,
         "moves": journey.moves,
+        "arrivals": measured["arrivals"],
+        "bandwidth": measured["bandwidth"],
         **measured.get("metadata", {}),
     }
     folder.write_json("metadata.json", metadata)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,7 @@ class Journey:
     decide_s: list[float] = field(default_factory=list)
     overruns: int = 0
     offered: dict[int, Any] = field(default_factory=dict)  # id → TaskDraw
-    budgets: dict[str, float] = field(default_factory=dict)
+    budgets: list[tuple[float, dict[str, float]]] = field(default_factory=list)  # (since, service → w_m), s
     moves: list[dict[str, Any]] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
     interrupted: bool = False
@@ -101,13 +101,14 @@ class Loop:
             self.journey.overruns += 1
         self._remember(now, observation, decision)
         self.world.apply(decision)
+        status = dict(self.world.status())
         self.folder.event(
             "slot", planned, now, slot=k, instances=self.journey.slots[-1][1], decide_s=took,
             actions=[_action(a) for a in decision.actions], reasons=decision.reasons,
-            arrivals=observation.arrivals, diagnostics=decision.diagnostics,
+            arrivals=observation.arrivals, diagnostics=decision.diagnostics, link_rates_bps=_rates(status),
         )  # fmt: skip
         self.gather()
-        self.listener(self._status(k, now, decision))
+        self.listener(status | self._progress(k, now, decision))
 
     def _remember(self, now: float, observation: Observation, decision: Decision) -> None:
         instances = [
@@ -116,9 +117,7 @@ class Loop:
         ]
         self.journey.slots.append((now, instances))
         self.journey.decisions.append((now, decision))
-        budgets = decision.diagnostics.get("budgets")
-        if isinstance(budgets, dict):
-            self.journey.budgets.update(budgets)
+        self.journey.budgets.append((now, budgets_of(decision)))
 
     def gather(self) -> None:
         """Rows and events since the last time."""
@@ -135,7 +134,7 @@ class Loop:
         if event.kind == "invalid":
             self.journey.invalid.append(str(event.data["why"]))
 
-    def _status(self, k: int, now: float, decision: Decision) -> dict[str, Any]:
+    def _progress(self, k: int, now: float, decision: Decision) -> dict[str, Any]:
         done = [t.outcome for t in self.journey.tasks.values()]
         return {
             "slot": k,
@@ -148,7 +147,6 @@ class Loop:
             "starts": sum(isinstance(a, Start) for _, d in self.journey.decisions for a in d.actions),
             "faults": self.shaker.active(),
             "reasons": list(decision.reasons),
-            **self.world.status(),
         }
 
     def _follow(self, until: float) -> None:
@@ -157,6 +155,21 @@ class Loop:
             self.world.advance(min(self.world.now() + self.slot / 4, until))
             self.gather()
         self.gather()
+
+
+def budgets_of(decision: Decision) -> dict[str, float]:
+    """Waiting budget w_m per service, s, of a policy that keeps one (diagnostics: service → {"budget": w_m, …})."""
+    found = {
+        m: facts["budget"]
+        for m, facts in decision.diagnostics.items()
+        if isinstance(facts, Mapping) and "budget" in facts
+    }
+    return {m: float(w) for m, w in found.items()}
+
+
+def _rates(status: Mapping[str, Any]) -> dict[str, float]:
+    """Trunk rates now, bit/s nominal; 0 for a trunk that is down."""
+    return {name: rate if up else 0.0 for name, rate, _, up in status["links"]}
 
 
 def _action(action: Any) -> dict[str, Any]:

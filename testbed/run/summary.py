@@ -9,7 +9,7 @@ from controller.decision import Migrate, Placement, Resize, Start
 from controller.model import Core, Light
 from testbed.record import measures
 from testbed.record.folder import SCHEMA_VERSION, plain
-from testbed.run.loop import Journey
+from testbed.run.loop import Journey, budgets_of
 from testbed.run.prepare import Prepared
 from testbed.verdict import claims
 from testbed.world.base import TaskRow
@@ -147,8 +147,9 @@ def _waiting(prepared: Prepared, journey: Journey, stages: list[Any]) -> dict[st
     for n in prepared.resolved.model.tasks:
         for s in n.stages:
             epsilons[s.service] = min(epsilons.get(s.service, 1.0), n.epsilon)
-    budgets = {m: w for m, w in journey.budgets.items() if m in light and m in epsilons}
-    return measures.waiting(stages, budgets, epsilons)
+    history = [(float("-inf"), budgets_of(prepared.initial)), *journey.budgets]
+    history = [(t, {m: w for m, w in b.items() if m in light and m in epsilons}) for t, b in history]
+    return measures.waiting(stages, history, epsilons)
 
 
 def _utilisation(

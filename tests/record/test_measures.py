@@ -44,8 +44,17 @@ def test_waiting_counts_what_was_dropped_in_the_queue_but_not_what_died():
         Row(service="m", arrived=0.0, started=None, finished=None, outcome="lost"),
         Row(service="other", arrived=0.0, started=9.0, finished=9.5, outcome="done"),
     ]
-    found = measures.waiting(rows, {"m": 0.2}, {"m": 0.1})
+    found = measures.waiting(rows, [(float("-inf"), {"m": 0.2})], {"m": 0.1})
     assert found == {"m": {"epsilon": 0.1, "violation_rate": pytest.approx(2 / 3), "n": 3}}
+
+
+def test_waiting_is_held_against_the_budget_of_its_time():
+    def row(arrived):
+        return Row(service="m", arrived=arrived, started=arrived + 0.3, finished=arrived + 0.4, outcome="done")
+
+    history = [(float("-inf"), {}), (1.0, {"m": 0.2}), (5.0, {"m": 0.4})]
+    found = measures.waiting([row(0.5), row(1.0), row(4.9), row(5.0)], history, {"m": 0.1})
+    assert found["m"]["n"] == 3 and found["m"]["violation_rate"] == pytest.approx(2 / 3)
 
 
 def test_node_utilisation_is_cut_at_the_window():

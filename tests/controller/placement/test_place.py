@@ -73,6 +73,13 @@ def test_the_shortage_is_the_least_possible_one() -> None:
     )
 
 
+def test_room_in_pieces_too_small_is_said_to_be_such() -> None:
+    """Four instances of 10 GB on three nodes of 16 GB: 40 of 48, but two have to share a node and miss 4."""
+    model = with_nodes(small(), memory=16 * GB)
+    model = replace(model, core=tuple(replace(m, memory=10 * GB) for m in model.core))
+    assert "48.0 free in all, but not on the nodes where they fit: 4.0 GB memory too little" in reason(model)
+
+
 def test_survivors_that_can_not_carry_the_load() -> None:
     """Each service alone could have both large nodes; together they get one each beside a slow one."""
     nodes = (Node("a", "west", 8, 64 * GB), Node("b", "east", 8, 64 * GB), Node("c", "east", 8, 64 * GB, speed=0.01))
