@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from controller.decision import Start
+from testbed.errors import InputError, Problem
+from testbed.load.bandwidth import tracks
+from testbed.load.trace import window
 from testbed.record.folder import plain
 from testbed.run import prepare
 from testbed.run.prepare import Prepared
-from testbed.scenario.resolve import resolve
+from testbed.scenario.model import Scenario
+from testbed.scenario.resolve import Resolved, resolve
 from testbed.world.live.inability import cannot
+from testbed.world.live.links.mahimahi import bins
 
 #: How a trace's tokens become bytes and work (testbed/load/trace.py).
 TRACE_RULE = (
@@ -24,6 +30,7 @@ def check_file(file: Path, sets: Sequence[str]) -> list[str]:
     """One line per finding of a valid file. Raises InputError with every problem of a bad one."""
     scenario = prepare.load(file, sets)
     resolved = resolve(scenario, scenario.run.seed)
+    _read_traces(scenario, resolved)
     t = resolved.topology
     sizes = (
         f"{len(t.nodes)} nodes, {len(t.sites)} sites, {len(scenario.services)} services, {len(scenario.tasks)} types"
@@ -31,9 +38,35 @@ def check_file(file: Path, sets: Sequence[str]) -> list[str]:
     return [f"{file}: fine: {sizes} of tasks", *(f"{file}: the live world can't: {why}" for why in cannot(scenario, t))]
 
 
+def _read_traces(scenario: Scenario, resolved: Resolved) -> None:
+    """Read what a run would: a damaged line is found now. Raises InputError with the first of every file."""
+    horizon, seed = scenario.run.warmup + scenario.run.duration, scenario.run.seed
+    problems: list[Problem] = []
+    trace = scenario.arrivals.trace
+    if scenario.arrivals.law == "trace" and trace is not None:
+        problems += _problems(partial(window, trace, scenario.load, resolved.true_weights, horizon, seed))
+    for spec in scenario.bandwidth:
+        problems += _problems(partial(tracks, [spec], resolved.topology, horizon, seed, _bins))
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+
+
+def _problems(read: Callable[[], object]) -> list[Problem]:
+    try:
+        read()
+    except InputError as error:
+        return error.problems or [Problem("", 0, 0, "", str(error))]
+    return []
+
+
+def _bins(file: str) -> tuple[Sequence[float], Sequence[float]]:
+    return bins(file, 0.1)
+
+
 def plan_file(file: Path, sets: Sequence[str]) -> tuple[dict[str, Any], str]:
     """(facts for --json, text). Solves the placement, builds nothing."""
     p = prepare.prepare(file, sets, "plan")
+    p.tracks(_bins)  # a damaged trace of bandwidth is found now
     offered = p.source().until(p.horizon)
     facts = {
         "scenario": {"name": p.scenario.name, "sha256": p.sha256},

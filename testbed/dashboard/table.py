@@ -89,6 +89,8 @@ def _links(status: Mapping[str, Any]) -> Table:
         share = rate / nominal if up else 0.0
         bar = "█" * round(share * 20)
         table.add_row(
-            Text(name), f"{rate / 1e6:.0f} Mbit/s" if up else "down", Text(bar, style="cyan" if share > 0.6 else "yellow")
+            Text(name),
+            f"{rate / 1e6:.0f} Mbit/s" if up else "down",
+            Text(bar, style="cyan" if share > 0.6 else "yellow"),
         )
     return table

@@ -24,7 +24,6 @@ from testbed.run.provenance import inputs
 from testbed.run.shaker import Shaker
 from testbed.world.base import Bed, World
 
-
 WORTH_A_LINE = 0.1  # s: what took less was nothing to remove
 
 

@@ -10,10 +10,9 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +28,7 @@ from testbed.world.live.names import GATEWAY_PORT, SERVICE_PORT, address
 
 READY_TIMEOUT = 30.0  # real s beyond the modelled start-up until an instance must have said ready
 BUSY_SHARE = 0.6  # of the machine's cores for busy services; the rest carries packets and control
+SETTLE = 5.0  # real s that actions under way get when the fleet is closed
 BUSY_SLOTS = 256  # instances of one node over a run that can be counted (docs/wire.md)
 
 
@@ -60,6 +60,30 @@ def k_cpu(bed: Bed) -> float:
     return 1.0 if run.mode == "idle" else max(total / (BUSY_SHARE * len(os.sched_getaffinity(0))), 1.0)
 
 
+@dataclass
+class Darkness:
+    """When each service had no instance to route to. Times nominal, s."""
+
+    services: set[str]
+    _since: dict[str, float] = field(default_factory=dict)
+    _past: list[tuple[str, float, float]] = field(default_factory=list)
+
+    def seen(self, routable: set[str], now: float) -> None:
+        """From now on these services, and no others, have an instance that takes requests."""
+        for m in self.services:
+            if m in routable and m in self._since:
+                self._past.append((m, self._since.pop(m), now))
+            elif m not in routable:
+                self._since.setdefault(m, now)
+
+    def within(self, service: str, start: float, end: float) -> float:
+        """Seconds of [start, end] in which the service was dark."""
+        spans = [(a, b) for m, a, b in self._past if m == service]
+        if service in self._since:
+            spans.append((self._since[service], end))
+        return sum(max(min(b, end) - max(a, start), 0.0) for a, b in spans)
+
+
 class Fleet:
     """clock: nominal s since t = 0. note: receives events."""
 
@@ -77,6 +101,7 @@ class Fleet:
         self.addresses = {h.name: address(i) for i, h in enumerate(every)}
         self._light_cpu = self._spare_cpu()
         self._closing = False
+        self._dark = Darkness({m.name for m in bed.model.services()})
 
     def _spare_cpu(self) -> dict[str, float]:
         """C_v less what the core services placed there reserve: the light CPU of the contention term."""
@@ -186,6 +211,8 @@ class Fleet:
                 for i in self.instances.values()
                 if i.state in ("ready", "draining")
             ]
+            routable = {i.service for i in self.instances.values() if i.state == "ready"}
+            self._dark.seen(routable, self.clock())
         self.hub.set_targets(specs)
 
     # -- acting ------------------------------------------------------------------------------------------------------
@@ -246,6 +273,7 @@ class Fleet:
             return 0
         asked = self.clock()
         instance.state = "draining"
+        self._announce()
         limit = (max(n.deadline for n in self.bed.model.tasks)) * self.bed.scenario.run.dilate + 2.0
         done = self.hub.drain(name, limit)
         try:
@@ -259,30 +287,28 @@ class Fleet:
         return lost
 
     def _migrate(self, move: Migrate) -> None:
-        """A start there, then a drain here; between the two both answer, so the blackout is nought by construction.
+        """A start there, then a drain here.
 
-        blackout_s is measured all the same: from the drain mark back to the moment the new one was announced, if the
-        mark came first.
+        blackout_s: how long within the move no instance of the service could be routed to.
         """
         begun = self.clock()
         self._start(move.start)
-        announced = self.clock()
-        marked = self.clock()
         old = self.instances.get(move.drain)
         lost = self._drain(move.drain)
+        ended = self.clock()
         self.note(
             Event(
                 "migrated",
                 begun,
-                self.clock(),
+                ended,
                 {
                     "service": move.start.service,
                     "from": old.node if old else None,
                     "to": move.start.node,
                     "start": move.start.id,
                     "drain": move.drain,
-                    "seconds": self.clock() - begun,
-                    "blackout_s": max(announced - marked, 0.0),
+                    "seconds": ended - begun,
+                    "blackout_s": self._dark.within(move.start.service, begun, ended),
                     "lost": lost,
                 },
             )
@@ -324,21 +350,11 @@ class Fleet:
                 for _, i in sorted(self.instances.items())
             )
 
-    @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """While closing, a failing action is no news."""
-        self._closing = True
-        yield
-
-    def settle(self, seconds: float) -> None:
-        """Let actions under way end, at most so long (real s)."""
-        until = time.monotonic() + seconds
-        for job in self._pending:
-            try:
-                job.result(timeout=max(until - time.monotonic(), 0.0))
-            except FutureTimeout:
-                return
-
     def close(self) -> None:
-        with self.quiet():
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        """Nothing new begins; what is under way gets SETTLE seconds, and what is left then is the reaper's.
+
+        While closing, an action that fails is no news.
+        """
+        self._closing = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(self._pending, timeout=SETTLE)

@@ -27,13 +27,13 @@ from testbed.world.live.fleet import Fleet, k_cpu
 from testbed.world.live.hub import Hub, HubBatch
 from testbed.world.live.inability import cannot
 from testbed.world.live.ledger import Ledger
+from testbed.world.live.link_rates import LinkRates
 from testbed.world.live.meters import Meters, measure_links
 from testbed.world.live.names import Names
 from testbed.world.live.network import Network
 
 ORIGIN_LEAD = 0.5  # real s between start() and t = 0, for everybody to hear of it
 POLL = 0.02  # real s between two looks for events while time passes
-RATE_TOLERANCE = 0.01  # relative, of a rate read back
 PACKET = 1500.0  # bytes of a packet opportunity (Mahimahi)
 
 
@@ -76,7 +76,6 @@ class LiveWorld:
         self._offered: list[TaskDraw] = []
         self._seen: float = 0.0
         self._down: frozenset[str] = frozenset()
-        self._factors: dict[str, float] = {}
         self._links: list[dict[str, Any]] = []
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -93,6 +92,7 @@ class LiveWorld:
         run = bed.scenario.run
         self.dilate, self.shrink = run.dilate, run.shrink
         self.wire = _scaled(bed.topology, run.dilate, run.shrink)
+        self._rates = LinkRates(bed, self.wire, self.now)
         ledger = Ledger(self.run_id, Path(self.names.folder))
         parts = self._parts = _Parts(ledger)
         self._reaper = reaper.spawn(Path(self.names.folder))
@@ -128,7 +128,7 @@ class LiveWorld:
         """What may change on each link during the run, so that a backend that can do it is chosen."""
         needs = {k.name: set(self.bed.needs.get(k.name, ())) for k in self.wire.links}
         for track in self.bed.tracks:
-            needs[self._link(track.link).name].add("trace" if track.file else "rate")
+            needs[self._rates.link(track.link).name].add("trace" if track.file else "rate")
         return {name: frozenset(fields) for name, fields in needs.items()}
 
     def start(self) -> None:
@@ -142,7 +142,7 @@ class LiveWorld:
         time.sleep(max(self._origin - time.monotonic(), 0.0))
 
     def _play(self, track: Track) -> None:
-        link, direction = self._link(track.link), self._direction(track.link)
+        link, direction = self._rates.link(track.link), self._rates.direction(track.link)
         backend = self._network.backend(link.name)
         assert self._origin is not None
         if track.file is not None:
@@ -195,8 +195,8 @@ class LiveWorld:
             if name in self._parts.fleet.instances:
                 self._parts.fleet.died(name)
                 urgent = True
-            elif name in {o.name for o in self.wire.ingresses}:
-                self._note(Event("invalid", None, self.now(), {"why": f"gateway {name} died"}))
+            else:  # a gateway, or a node's own container: what is measured now is not the scenario
+                self._note(Event("invalid", None, self.now(), {"why": f"the container of {name} died"}))
         return urgent
 
     # -- load and looking --------------------------------------------------------------------------------------------
@@ -247,19 +247,8 @@ class LiveWorld:
         for text in batch.notes:
             self._note(Event("note", None, self.now(), {"text": text}))
 
-    def _rates(self) -> dict[str, float]:
-        """Current nominal rates of links that fluctuate or are squeezed, as the network control knows them."""
-        now, rates = self.now(), {}
-        for k in self.bed.topology.links:
-            if k.name in self._factors:
-                rates[k.name] = k.ab.rate * self._factors[k.name]
-        for track in self.bed.tracks:
-            i = max([j for j, t in enumerate(track.times) if t <= now], default=0)
-            rates[track.link] = track.rates[i] * self._factors.get(self._link(track.link).name, 1.0)
-        return rates
-
     def _paths(self) -> Any:
-        return paths(self.bed.topology, self._rates(), self._down)
+        return paths(self.bed.topology, self._rates.nominal(), self._down)
 
     def _push_paths(self) -> None:
         """Path costs to every sender, nominal; -1 where there is no path."""
@@ -293,7 +282,7 @@ class LiveWorld:
     # -- shaking -----------------------------------------------------------------------------------------------------
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
-        link = self._link(target)
+        link = self._rates.link(target)
         if verb == "link_state":
             ok, evidence = self._network.set_link_state(link.name, bool(shape["up"]))
         elif verb == "link_shape":
@@ -303,7 +292,7 @@ class LiveWorld:
         return Disturbance(f"{verb}:{link.name}", verb, link.name, dict(shape), self.now(), ok, evidence)
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
-        link = self._link(disturbance.target)
+        link = self._rates.link(disturbance.target)
         if disturbance.verb == "link_state":
             ok, evidence = self._network.set_link_state(link.name, not disturbance.shape["up"])
         else:
@@ -316,44 +305,9 @@ class LiveWorld:
         )
 
     def _squeeze(self, link: Link, factor: float) -> tuple[bool, str]:
-        """Both directions at `factor` of what they would have; read back from the backend.
-
-        A fluctuating link is right when it has `factor` of its track's rate just before or just after the reading.
-        """
-        wire = self.wire.link(link.name)
-        backend = self._network.backend(link.name)
-        before = [s.rate for s in backend.read_back(link.name)[:2]]
-        backend.change(link.name, "ab", replace(wire.ab, rate=wire.ab.rate * factor))
-        backend.change(link.name, "ba", replace(wire.ba, rate=wire.ba.rate * factor))
-        self._factors[link.name] = factor
+        found = self._rates.squeeze(self._network.backend(link.name), link, factor)
         self._push_paths()
-        early = self._in_force(link)
-        after = [s.rate for s in backend.read_back(link.name)[:2]]
-        late = self._in_force(link)
-        ok = all(
-            any(abs(found - aim) <= RATE_TOLERANCE * aim for aim in aims)
-            for found, *aims in zip(after, early, late, strict=True)
-        )
-        was, now = ("/".join(f"{r / 1e6:.2f}" for r in rates) for rates in (before, after))
-        return ok, f"rates {was} → {now} Mbit/s on the wire"
-
-    def _in_force(self, link: Link) -> list[float]:
-        """What both directions should carry now, bit/s on the wire: a→b, b→a."""
-        rates, scale = self._rates(), self.dilate * self.shrink
-        nominal = self.bed.topology.link(link.name)
-        both = rates.get(link.name)
-        ways = ((f"{link.a}->{link.b}", nominal.ab), (f"{link.b}->{link.a}", nominal.ba))
-        return [rates.get(way, both if both is not None else s.rate) / scale for way, s in ways]
-
-    def _link(self, name: str) -> Link:
-        """By name in either order, or one direction "a->b"."""
-        a, b = name.replace("->", "--").split("--", 1)
-        return next(k for k in self.wire.links if {k.a, k.b} == {a, b})
-
-    def _direction(self, name: str) -> Any:
-        if "->" not in name:
-            return "both"
-        return "ab" if self._link(name).a == name.split("->")[0] else "ba"
+        return found
 
     @property
     def _network(self) -> Network:
@@ -365,7 +319,7 @@ class LiveWorld:
     def status(self) -> dict[str, Any]:
         assert self._parts and self._parts.fleet
         backlogs = self._backlogs
-        rates = self._rates()
+        rates = self._rates.nominal()
         instances = [
             {
                 "id": i.id,
