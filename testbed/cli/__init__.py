@@ -1,4 +1,7 @@
-"""The command `testbed`: argparse, one function per word, one place that maps errors to exit codes."""
+"""The command `testbed`: argparse, one function per word, one place that maps errors to exit codes.
+
+The functions begin with an underscore: modules of this package have the words' names.
+"""
 
 from __future__ import annotations
 
@@ -55,21 +58,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     words = p.add_subparsers(dest="word", required=True, metavar="COMMAND")
 
-    c = _word(words, "doctor", doctor, "what this machine can do, what is missing, and the command that mends it")
+    c = _word(words, "doctor", _doctor, "what this machine can do, what is missing, and the command that mends it")
     c.add_argument("--json", action="store_true", help="as one JSON object")
 
-    c = _word(words, "check", check, "validate scenario files; all errors at once, with line and column")
+    c = _word(words, "check", _check, "validate scenario files; all errors at once, with line and column")
     c.add_argument("files", nargs="+", type=Path, metavar="FILE")
     _sets(c)
 
-    c = _word(words, "plan", plan, "dry run: placement, timeline and resources; touches nothing")
+    c = _word(words, "plan", _plan, "dry run: placement, timeline and resources; touches nothing")
     c.add_argument("file", type=Path, metavar="FILE")
     c.add_argument("--policy", metavar="NAME", help="instead of the scenario's policy")
     c.add_argument("--seed", type=int, metavar="N", help="instead of run.seed")
     c.add_argument("--json", action="store_true", help="as one JSON object")
     _sets(c)
 
-    c = _word(words, "run", run, "one run, with records and a verdict; Ctrl-C reverts, removes and still reports")
+    c = _word(words, "run", _run, "one run, with records and a verdict; Ctrl-C reverts, removes and still reports")
     c.add_argument("file", type=Path, metavar="FILE")
     c.add_argument(
         "--in", dest="world", choices=("live", "twin"), default="live", help="the world to run in (default live)"
@@ -82,11 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--json", action="store_true", help="print summary.json at the end, progress to stderr")
     _sets(c)
 
-    c = _word(words, "report", report, "one self-contained page from the records of a run")
+    c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
 
-    c = _word(words, "clean", clean, "remove what dead runs left; touches nothing that is not ours")
+    c = _word(words, "clean", _clean, "remove what dead runs left; touches nothing that is not ours")
     c.add_argument("--run", metavar="ID", help="only this run")
     c.add_argument("--plan", action="store_true", help="say what would be removed, remove nothing")
     return p
@@ -122,13 +125,13 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
     return sets
 
 
-def doctor(arguments: argparse.Namespace) -> int:
+def _doctor(arguments: argparse.Namespace) -> int:
     from testbed.cli.doctor import diagnose
 
     return diagnose(arguments.json)
 
 
-def check(arguments: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> int:
     from testbed.cli.check import check_file
 
     problems: list[str] = []
@@ -144,7 +147,7 @@ def check(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def plan(arguments: argparse.Namespace) -> int:
+def _plan(arguments: argparse.Namespace) -> int:
     from testbed.cli.check import plan_file
 
     facts, text = plan_file(arguments.file, _overrides(arguments))
@@ -152,13 +155,13 @@ def plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from testbed.cli.run import run_once
 
     return run_once(arguments.file, _overrides(arguments), arguments.world, arguments.out, arguments.json)
 
 
-def report(arguments: argparse.Namespace) -> int:
+def _report(arguments: argparse.Namespace) -> int:
     from testbed.record.folder import read
     from testbed.report.page import page
 
@@ -172,7 +175,7 @@ def report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def clean(arguments: argparse.Namespace) -> int:
+def _clean(arguments: argparse.Namespace) -> int:
     from testbed.world.live.reaper import clean as remove
 
     for line in remove(arguments.run, plan=arguments.plan):

@@ -53,7 +53,7 @@ def test_metro9() -> None:
     ]
     trunk = t.link("s1--s3")
     assert trunk.ab == trunk.ba and (trunk.ab.delay, trunk.ab.jitter, trunk.ab.loss) == (0.012, 0.0002, 0.0005)
-    assert t.link("gw1--s1").ab.rate == 10e9 and t.link("n1--s1").ab.delay == 0.0005
+    assert t.link("gw1--s1").ab.rate == 1e9 and t.link("n1--s1").ab.delay == 0.0005
 
 
 def test_abilene_has_eleven_cities_fourteen_trunks_and_real_distances() -> None:
