@@ -27,7 +27,8 @@ class Journey:
 
     tasks: dict[int, TaskRow] = field(default_factory=dict)
     stages: list[StageRow] = field(default_factory=list)
-    slots: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)  # (time, instances)
+    slots: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)  # (time, instances) per decision
+    on_slot: list[bool] = field(default_factory=list)  # False: a decision between slots, called for by a detection
     decisions: list[tuple[float, Decision]] = field(default_factory=list)
     decide_s: list[float] = field(default_factory=list)
     overruns: int = 0
@@ -100,6 +101,7 @@ class Loop:
         if took > self.slot / 2:
             self.journey.overruns += 1
         self._remember(now, observation, decision)
+        self.journey.on_slot.append(planned is not None)
         self.world.apply(decision)
         status = dict(self.world.status())
         self.folder.event(

@@ -37,7 +37,8 @@ def build(
     start, end = run.warmup, run.warmup + run.duration
     rows = [r for r in rows_of(journey) if start <= r.at < end]
     stages = [s for s in journey.stages if start <= s.arrived < end]
-    window = [instances for t, instances in journey.slots if start <= t < end]
+    regular = [slot for slot, on in zip(journey.slots, journey.on_slot, strict=True) if on]
+    window = [instances for t, instances in regular if start <= t < end]
     rates, latencies = measures.by_type(rows)
     lag = measures.quantile([r.lag for r in rows], 0.99)
     summary: dict[str, Any] = {
@@ -62,7 +63,7 @@ def build(
         "faults": faults,
         "utilisation": _utilisation(prepared, stages, world, start, end),
         "controller": {
-            "slots": len(journey.slots),
+            "slots": len(regular),
             "decide_s_p50": measures.quantile(journey.decide_s, 0.5),
             "decide_s_p99": measures.quantile(journey.decide_s, 0.99),
         },
