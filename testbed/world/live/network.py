@@ -9,6 +9,7 @@ in that order, with everything in the ledger before it is made. Mininet's API is
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,6 +31,7 @@ from testbed.world.live.openflow_paths import Plan, table
 
 THREADS = 2  # readers of links at a time: the calls are mostly fork and exec
 CONNECT_S = 30.0  # for all switches to connect and be written; 60 of them take about 2 s on a busy machine
+SWITCH_HEARS_S = 0.5  # real s until a switch must have noticed a carrier; 10 to 90 ms were seen
 CLOSE_ENOUGH = 0.01  # relative: tc rounds rates and times to its own ticks
 QUEUE_ENOUGH = 2_000.0  # bytes: backends count a queue in whole frames
 
@@ -137,20 +139,31 @@ class Network:
         return found + wiring.check(self._wires)
 
     def set_link_state(self, link: str, up: bool) -> tuple[bool, str]:
-        """Take a link down or up. (whether the kernel says it is so now, what it said)."""
+        """Take a link down or up. (whether kernel and switches say it is so now, what they said).
+
+        The switches hear of a carrier some milliseconds later; they get SWITCH_HEARS_S for it.
+        """
         self.backend(link).set_state(link, up)
         if up:
             self._rewire(link)
         _, _, running = self.backend(link).read_back(link)
-        ports = {
+        until = time.monotonic() + SWITCH_HEARS_S
+        ports = self._carriers(link)
+        while any(has != up for has in ports.values()) and time.monotonic() < until:
+            time.sleep(0.01)
+            ports = self._carriers(link)
+        said = ", ".join(f"{name} {'has' if has else 'has no'} carrier" for name, has in ports.items())
+        evidence = f"{'operational' if running else 'not operational'} by {self._choice[link]}; Open vSwitch: {said}"
+        return running == up and all(has == up for has in ports.values()), evidence
+
+    def _carriers(self, link: str) -> dict[str, bool]:
+        """What Open vSwitch says of the link's ports."""
+        return {
             name: state.ports[name].link
             for state in ovs.state_of([b.name for b in self.bridges]).values()
             for name in self._switch_ports(link)
             if name in state.ports
         }
-        said = ", ".join(f"{name} {'has' if link_up else 'has no'} carrier" for name, link_up in ports.items())
-        evidence = f"{'operational' if running else 'not operational'} by {self._choice[link]}; Open vSwitch: {said}"
-        return running == up, evidence
 
     def connected(self, switch: str) -> bool:
         """Is this switch connected to path control?"""
