@@ -285,10 +285,12 @@ class LiveWorld:
         link = self._rates.link(target)
         if verb == "link_state":
             ok, evidence = self._network.set_link_state(link.name, bool(shape["up"]))
-        elif verb == "link_shape":
+        elif verb == "link_shape" and set(shape) == {"rate_factor"}:
             ok, evidence = self._squeeze(link, float(shape["rate_factor"]))
         else:
-            raise CannotRun(f"the live world has no verb {verb!r}; it has link_state and link_shape")
+            raise CannotRun(
+                f"the live world can't do {verb} {dict(shape)}; it has link_state {{up}}, link_shape {{rate_factor}}"
+            )
         return Disturbance(f"{verb}:{link.name}", verb, link.name, dict(shape), self.now(), ok, evidence)
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
