@@ -83,7 +83,8 @@ class Shell:
         and the shell ends when our side of the terminal closes, however we died."""
         node: Any = self
         node.master, node.slave = pty.openpty()
-        words = ["setsid", "--ctty", *self._enter(), "env", f"PS1={PROMPT}"]
+        # a run started in the background ignores SIGINT, and its children would inherit that
+        words = ["setsid", "--ctty", *self._enter(), "env", "--default-signal=INT,QUIT", f"PS1={PROMPT}"]
         words += ["bash", "--norc", "--noediting", "-is", f"mininet:{self.name}"]
         self.shell = subprocess.Popen(words, stdin=node.slave, stdout=node.slave, stderr=node.slave)
         node.stdin = node.stdout = os.fdopen(node.master, "r")
