@@ -172,7 +172,9 @@ def test_a_placement_that_can_not_fit_says_what_lacks_which_resource_and_by_how_
     crowd = [f"big{k}" for k in range(7)]
     services = "".join(f"  {m}: {{tier: core, work: 5 ms, {needs}}}\n" for m in crowd)
     stages = "".join(f"      {m}: {{inputs: {{ingress: 1 kB}}}}\n" for m in crowd)
-    path = written(testbed.folder, GOOD, ("  cut: {tier", f"{services}  cut: {{tier"), ("      cut:", f"{stages}      cut:"))
+    path = written(
+        testbed.folder, GOOD, ("  cut: {tier", f"{services}  cut: {{tier"), ("      cut:", f"{stages}      cut:")
+    )
     assert testbed("check", path) == 0
     assert testbed(word, path, "--policy", policy) == 2
     assert "the placement does not fit: " in testbed.err

@@ -60,16 +60,18 @@ def test_clean_without_root(anybody: Path) -> None:
     )
 
 
+NO_DOCKER = "Docker: nodes are containers; "
+NO_SWITCH = "Open vSwitch: switches are its bridges; ovs-vswitchd does not answer → sudo ./shaketable demo"
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("DOCKER_HOST", "unix:///nonexistent", ("Docker: nodes are containers; not running → sudo ./shaketable demo",
-                                                "Docker: nodes are containers; not installed → ./shaketable setup")),
-        ("DOCKER_HOST", "tcp://192.0.2.1:2375", ("Docker: nodes are containers; DOCKER_HOST is tcp://192.0.2.1:2375: the daemon must be on this machine",)),
-        ("OVS_RUNDIR", "/nonexistent", ("Open vSwitch: switches are its bridges; ovs-vswitchd does not answer →",
-                                        "ovs-vsctl: a live run calls `ovs-vsctl` → ./shaketable setup")),
+        ("DOCKER_HOST", "unix:///nonexistent", (f"{NO_DOCKER}not running → sudo", f"{NO_DOCKER}not installed → ./sh")),
+        ("DOCKER_HOST", "tcp://192.0.2.1:2375", (f"{NO_DOCKER}DOCKER_HOST is tcp://192.0.2.1:2375: the daemon must",)),
+        ("OVS_RUNDIR", "/nonexistent", (NO_SWITCH, "ovs-vsctl: a live run calls `ovs-vsctl` → ./shaketable setup")),
     ],
-)  # fmt: skip
+)
 def test_without_docker_or_open_vswitch(
     testbed: Command, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: tuple[str, ...]
 ) -> None:
@@ -105,10 +107,15 @@ def test_doctor_says_that_live_runs_are_not_possible(testbed: Command, monkeypat
     assert '"live": false' in testbed.out
 
 
-def test_more_hosts_than_can_be_wired(testbed: Command) -> None:
-    wide = "{generator: line, length: 210, ingresses: 1}"
-    path = written(testbed.folder, GOOD, ("topology: metro9", f"topology: {wide}"))
-    assert testbed("run", path) in (2, 4)
+def test_more_hosts_than_one_machine_wires(testbed: Command) -> None:
+    """`check` says so, and `run` does not begin."""
+    crowd = ("topology: metro9", "topology: {generator: line, sites: 210}")
+    path = written(testbed.folder, GOOD, crowd, ("target: s1--s2", "target: any trunk"))
+    assert testbed("check", path) == 0
+    assert "the live world can't: 420 hosts: at most 200" in testbed.out
+    assert testbed("run", path, "--policy", "nearest") == 4
+    assert "the live world can't run this scenario:\n  420 hosts: at most 200" in testbed.err
+    assert tree(testbed.folder) == ["scenario.yaml"]
 
 
 def test_a_defect_is_not_taken_for_a_failed_claim(testbed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
