@@ -81,7 +81,7 @@ class Darkness:
         spans = [(a, b) for m, a, b in self._past if m == service]
         if service in self._since:
             spans.append((self._since[service], end))
-        return sum(max(min(b, end) - max(a, start), 0.0) for a, b in spans)
+        return sum((max(min(b, end) - max(a, start), 0.0) for a, b in spans), 0.0)
 
 
 class Fleet:
