@@ -32,6 +32,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file; --out names a folder, and a new one is best")
         self._made, self._made_parent = not path.exists(), not path.parent.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,11 @@ NO_SWITCH = "Open vSwitch: switches are its bridges; ovs-vswitchd does not answe
     ("variable", "value", "says"),
     [
         ("DOCKER_HOST", "unix:///nonexistent", (f"{NO_DOCKER}not running → sudo", f"{NO_DOCKER}not installed → ./sh")),
-        ("DOCKER_HOST", "tcp://192.0.2.1:2375", (f"{NO_DOCKER}DOCKER_HOST is tcp://192.0.2.1:2375: the daemon must",)),
+        (
+            "DOCKER_HOST",
+            "tcp://192.0.2.1:2375",
+            (f"{NO_DOCKER}DOCKER_HOST is tcp://192.0.2.1:2375: the daemon must be on this machine → unset",),
+        ),
         ("OVS_RUNDIR", "/nonexistent", (NO_SWITCH, "ovs-vsctl: a live run calls `ovs-vsctl` → ./shaketable setup")),
     ],
 )

@@ -76,3 +76,10 @@ def test_under_sudo_results_belong_to_whoever_asked(tmp_path, monkeypatch):
     made = [tmp_path / "results", *(tmp_path / "results").rglob("*")]
     assert {(p.lstat().st_uid, p.lstat().st_gid) for p in made} == {(4242, 4343)}
     assert tmp_path.stat().st_uid != 4242
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        RunFolder(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"

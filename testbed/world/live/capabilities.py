@@ -145,6 +145,8 @@ def problems(caps: Capabilities) -> list[Missing]:
     ]
     if not caps.docker.running and (caps.root or caps.docker.trouble != DENIED):  # denied: root mends it
         mend = SETUP if caps.docker.trouble == ABSENT else START
+        if caps.docker.trouble.startswith("DOCKER_HOST"):
+            mend = "unset DOCKER_HOST"
         found.append(Missing("Docker", f"nodes are containers; {caps.docker.trouble}", mend))
     if caps.tools.get("ovs-vsctl") and caps.ovs.running is False:
         found.append(Missing("Open vSwitch", "switches are its bridges; ovs-vswitchd does not answer", START))
