@@ -44,9 +44,3 @@ class InputError(ShaketableError):
 
 class CannotRun(ShaketableError):
     """The machine or the world can't do it (exit 4): what is missing and the command that mends it."""
-
-
-class RunInvalid(ShaketableError):
-    """The run happened but may not be believed (exit 3)."""
-
-    exit_code = 3

@@ -59,8 +59,6 @@ class Loop:
     perf: Callable[[], float]
     listener: Listener
     journey: Journey = field(default_factory=Journey)
-    _workers: dict[str, int] = field(default_factory=dict)
-    _last_slot: int = 0
 
     def run(self) -> Journey:
         """Until the horizon; then follow what is in flight until its deadlines have passed."""

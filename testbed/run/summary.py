@@ -33,7 +33,7 @@ def build(
     world: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The whole summary. world: World.measures()."""
-    run, model = prepared.scenario.run, prepared.resolved.model
+    run = prepared.scenario.run
     start, end = run.warmup, run.warmup + run.duration
     rows = [r for r in rows_of(journey) if start <= r.at < end]
     stages = [s for s in journey.stages if start <= s.arrived < end]
@@ -73,7 +73,7 @@ def build(
         "links": list(world.get("links", [])),
         "overload": dict(world.get("overload", {})),
     }
-    summary["invalid_because"] = _doubts(summary, journey, model.slot, run.dilate)
+    summary["invalid_because"] = _doubts(summary, journey, run.dilate)
     summary["valid"] = not summary["invalid_because"]
     summary["claims"] = [claims.judge(c, summary) for c in prepared.scenario.claims]
     summary["verdict"] = claims.overall(summary["claims"], summary["valid"])
@@ -168,7 +168,7 @@ def _utilisation(
     }
 
 
-def _doubts(summary: Mapping[str, Any], journey: Journey, slot: float, dilate: float) -> list[str]:
+def _doubts(summary: Mapping[str, Any], journey: Journey, dilate: float) -> list[str]:
     """Why the run may not be believed; empty means valid."""
     doubts = list(dict.fromkeys(journey.invalid))
     lag = summary["generator_lag_s_p99"]

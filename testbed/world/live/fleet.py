@@ -44,7 +44,6 @@ class Instance:
     slot: int
     state: str = "starting"
     asked_at: float = 0.0
-    events: dict[str, float] = field(default_factory=dict)
 
 
 def k_cpu(bed: Bed) -> float:

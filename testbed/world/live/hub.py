@@ -217,10 +217,6 @@ class Hub:
         """All instances that may be routed to; pushed at once."""
         self._change(lambda: self._views.set_targets(targets))
 
-    def set_draining(self, id: str) -> None:
-        """Mark an instance draining; pushed at once."""
-        self._change(lambda: self._views.draining.add(id))
-
     def set_paths(
         self, endpoints: Sequence[str], delay: Sequence[Sequence[float]], per_byte: Sequence[Sequence[float]]
     ) -> None:

@@ -20,8 +20,8 @@ LATE_BOUND = 0.010  # p99 of the relay's departure lateness, real s
 class Meters:
     """Counters at every slot, so that the measured window can be cut out afterwards."""
 
-    def __init__(self, network: Network, caps: capabilities.Capabilities, topology: Topology) -> None:
-        self.network, self.caps, self.topology = network, caps, topology
+    def __init__(self, network: Network, topology: Topology) -> None:
+        self.network, self.topology = network, topology
         self._ticks: list[tuple[float, dict[str, int]]] = []
 
     def begin(self) -> None:

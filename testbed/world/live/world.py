@@ -115,7 +115,7 @@ class LiveWorld:
         self._push_paths()
         self.say("starting services")
         fleet.begin([a for a in bed.initial.actions if isinstance(a, Start)])
-        self._meters = Meters(network, self.caps, self.wire)
+        self._meters = Meters(network, self.wire)
 
     def _limits(self) -> dict[str, Limits]:
         """Nodes get C_v ÷ K_cpu cores and their memory; gateways and idle nodes are not held back below need."""
