@@ -74,7 +74,8 @@ def bed_of(prepared: Prepared, run_id: str, bins: Bins) -> Bed:
     for p in prepared.planned:
         fields = load("testbed.faults", p.fault.kind).NEEDS
         for k in prepared.resolved.topology.links:
-            if p.fault.target in (k.name, f"{k.b}--{k.a}"):
+            own = k.role == "node" and p.fault.target in (k.a, k.b)  # a node's fault may need its link
+            if own or p.fault.target in (k.name, f"{k.b}--{k.a}"):
                 needs[k.name] = needs.get(k.name, frozenset()) | fields
     return Bed(
         run_id, prepared.seed, prepared.scenario, prepared.resolved.topology, prepared.resolved.model,

@@ -155,7 +155,11 @@ class World(Protocol):
         ...
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
-        """Verbs: "link_state" {up}, "link_shape" {rate_factor: of what the link would carry}."""
+        """Verbs: "link_state" {up}, "link_shape" {rate_factor: of what the link would carry}, "node_state" {up}.
+
+        A node that is down has lost its services and all they held, and its link; it returns empty. That it is down,
+        or up again, is known (Observation.dead, dead instances, paths) after the run's detection time.
+        """
         ...
 
     def undo(self, disturbance: Disturbance) -> Disturbance: ...

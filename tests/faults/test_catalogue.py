@@ -10,7 +10,7 @@ from testbed.faults.base import catalogue_of_faults
 
 def test_every_file_is_a_whole_fault():
     found = catalogue_of_faults()
-    assert {"nothing", "link_down", "bandwidth_drop", "load_spike"} <= set(found)
+    assert {"nothing", "link_down", "bandwidth_drop", "load_spike", "node_crash"} <= set(found)
     for kind in kinds("testbed.faults"):
         module = load("testbed.faults", kind)
         assert set(module.TARGETS) <= {"link", "node", "ingress", "site"}

@@ -164,6 +164,25 @@ class DockerHosts:
             if engine.status_of(error) not in (304, 404):  # it had stopped by itself
                 raise CannotRun(f"Docker did not stop {id}: {engine.words(error)}") from error
 
+    def kill_services(self, node: str) -> dict[str, bool]:
+        """SIGKILL to every service on the node, not to its pause: id → whether the kernel says it is gone.
+
+        Their ends are seen by `died`, as if nobody had asked for them.
+        """
+        with self._lock:
+            mine = [s for s in self.services.values() if s.node == node and netns(s.pid) != 0]
+
+        def kill(started: Started) -> bool:
+            try:
+                self.api.kill(started.container, signal="SIGKILL")
+                self.api.wait(started.container, timeout=10)
+            except Exception as error:
+                if engine.status_of(error) not in (404, 409):  # it ended meanwhile
+                    raise CannotRun(f"Docker did not kill {started.id}: {engine.words(error)}") from error
+            return netns(started.pid) == 0
+
+        return {started.id: bool(gone) for started, gone, _ in engine.each(kill, mine)}
+
     def remove(self, ids: Iterable[str]) -> None:
         """Kill and remove these services' containers, in threads."""
         with self._lock:

@@ -100,6 +100,7 @@ class Fleet:
         self.addresses = {h.name: address(i) for i, h in enumerate(every)}
         self._light_cpu = self._spare_cpu()
         self._closing = False
+        self.down_nodes: set[str] = set()  # crashed: nothing starts there
         self._dark = Darkness({m.name for m in bed.model.services()})
 
     def _spare_cpu(self) -> dict[str, float]:
@@ -196,11 +197,19 @@ class Fleet:
 
     def _launch(self, start: Start, initial: bool) -> None:
         instance = self.instances[start.id]
+        self._check_node(start.node)
         token = self.hub.expect(start.id, "stub", self._config(instance, initial))
         self.hosts.start_service(start.id, start.node, STUB, self._environment(start.id, token))
+        if start.node in self.down_nodes:  # it crashed while its container was being made
+            self.hosts.kill_services(start.node)
+            self._check_node(start.node)
         if not initial:
             startup = self.bed.model.service(start.service).startup * self.bed.scenario.run.dilate
             self.hub.wait_ready([start.id], startup + READY_TIMEOUT)
+
+    def _check_node(self, node: str) -> None:
+        if node in self.down_nodes:
+            raise CannotRun(f"node {node} is down: nothing starts there")
 
     def _announce(self) -> None:
         """Hand the hub everything that may be routed to."""

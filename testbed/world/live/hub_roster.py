@@ -51,6 +51,8 @@ class Roster:
             return f"{id} was never expected", True
         if member.failed is not None:
             return f"{id} failed: {member.failed}", True
+        if member.dead:
+            return f"{id} died before it was ready", True
         if member.ready_at is not None:
             return None
         return f"{id} is starting" if member.connection is not None else f"{id} has not called", False

@@ -22,6 +22,7 @@ from testbed.topology.model import Link, Topology
 from testbed.topology.paths import paths
 from testbed.world.base import Bed, Disturbance, Event, StageRow, TaskDraw, TaskRow, Track
 from testbed.world.live import capabilities, engine, images, reaper
+from testbed.world.live.crashes import Crashes
 from testbed.world.live.docker_hosts import DockerHosts, Limits
 from testbed.world.live.fleet import Fleet, k_cpu
 from testbed.world.live.hub import Hub, HubBatch
@@ -112,6 +113,7 @@ class LiveWorld:
         )
         hub.start()
         fleet = parts.fleet = Fleet(bed, hub, hosts, self.now, self._note)
+        self._crashes = Crashes(network, hosts, fleet, self.now, run.detection)
         self._push_paths()
         self.say("starting services")
         fleet.begin([a for a in bed.initial.actions if isinstance(a, Start)])
@@ -191,7 +193,10 @@ class LiveWorld:
                 self._down = frozenset(e["down"])
                 self._push_paths()
                 urgent = True
+        urgent |= self._crashes.tick()
         for name in self._parts.hosts.died():
+            if name in self._crashes.victims:
+                continue
             if name in self._parts.fleet.instances:
                 self._parts.fleet.died(name)
                 urgent = True
@@ -230,7 +235,7 @@ class LiveWorld:
         return Observation(
             slot, now, self._parts.fleet.states(self._backlogs), dict(arrivals),
             {m: tuple(x) for m, x in gathered.services.items()}, {m: tuple(x) for m, x in gathered.waits.items()},
-            dict(offered), self._paths(),
+            dict(offered), self._paths(), tuple(sorted(self._crashes.known_down)),
         )  # fmt: skip
 
     def _absorb(self, batch: HubBatch) -> None:
@@ -282,6 +287,9 @@ class LiveWorld:
     # -- shaking -----------------------------------------------------------------------------------------------------
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
+        if verb == "node_state":
+            ok, evidence = self._set_node_state(target, bool(shape["up"]))
+            return Disturbance(f"{verb}:{target}", verb, target, dict(shape), self.now(), ok, evidence)
         link = self._rates.link(target)
         if verb == "link_state":
             ok, evidence = self._network.set_link_state(link.name, bool(shape["up"]))
@@ -289,22 +297,28 @@ class LiveWorld:
             ok, evidence = self._squeeze(link, float(shape["rate_factor"]))
         else:
             raise CannotRun(
-                f"the live world can't do {verb} {dict(shape)}; it has link_state {{up}}, link_shape {{rate_factor}}"
+                f"the live world can't do {verb} {dict(shape)}; it has link_state {{up}}, link_shape {{rate_factor}}, "
+                "node_state {up}"
             )
         return Disturbance(f"{verb}:{link.name}", verb, link.name, dict(shape), self.now(), ok, evidence)
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
-        link = self._rates.link(disturbance.target)
-        if disturbance.verb == "link_state":
-            ok, evidence = self._network.set_link_state(link.name, not disturbance.shape["up"])
+        target = disturbance.target
+        if disturbance.verb == "node_state":
+            ok, evidence = self._set_node_state(target, not disturbance.shape["up"])
+        elif disturbance.verb == "link_state":
+            ok, evidence = self._network.set_link_state(target, not disturbance.shape["up"])
         else:
-            ok, evidence = self._squeeze(link, 1.0)
+            ok, evidence = self._squeeze(self._rates.link(target), 1.0)
         return replace(
             disturbance,
             reverted_at=self.now(),
             verified=disturbance.verified and ok,
             evidence=f"{disturbance.evidence}; reverted: {evidence}",
         )
+
+    def _set_node_state(self, node: str, up: bool) -> tuple[bool, str]:
+        return self._crashes.restore(node) if up else self._crashes.crash(node)
 
     def _squeeze(self, link: Link, factor: float) -> tuple[bool, str]:
         found = self._rates.squeeze(self._network.backend(link.name), link, factor)
