@@ -23,6 +23,7 @@ class Sender:
         self.version = 0
         self.view: routing.View | None = None
         self.local: dict[str, int] = {}  # own requests not yet in the view's backlogs, by instance
+        self._routed: dict[str, int] = {}  # requests routed since the beginning, by service
         self.connections = Connections(endpoint, self._failed)
         self._on_failed = on_failed
         self._interval = interval
@@ -56,11 +57,31 @@ class Sender:
         self._suspects = {i: until for i, until in self._suspects.items() if until > now}
         return frozenset(self._suspects)
 
-    def route(self, service: str, size: float) -> routing.Target | None:
-        """The instance for a transfer of `size` bytes from here."""
+    def route(self, service: str, size: float, task: int, stage: int, attempt: int) -> routing.Target | None:
+        """The instance for a transfer of `size` bytes from here; stage: its position in the task type's stages."""
         if self.view is None:
             return None
-        return routing.route(self.view, service, self.endpoint, size, self.excluded(), self.local)
+        sent = self._routed.get(service, 0)
+        turn = routing.turn(self.view.rule, sent, task, stage, attempt)
+        target = routing.route(self.view, service, self.endpoint, size, self.excluded(), self.local, turn)
+        if target is not None:
+            self._routed[service] = sent + 1
+        return target
+
+    def bind(self, spec: routing.TypeSpec, size: float, task: int, attempt: int) -> dict[str, routing.Target] | None:
+        """Instances of the join stages of a task; None where a service has none."""
+        if self.view is None:
+            return None
+        bound = routing.bind(
+            self.view, spec, self.endpoint, size, self.excluded(), self.local, self._routed, task, attempt
+        )
+        if bound is None:
+            return None
+        for stage in spec.stages:
+            if stage.name in bound:
+                self._routed[stage.service] = self._routed.get(stage.service, 0) + 1
+        found = {stage: self.find(instance) for stage, instance in bound.items()}
+        return {stage: t for stage, t in found.items() if t is not None}
 
     def find(self, instance: str) -> routing.Target | None:
         """An instance of the view by its id."""

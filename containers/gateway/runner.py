@@ -140,26 +140,19 @@ class Runner:
 
     def _bind(self, task: Task) -> dict[str, Place] | None:
         """Instances of the join stages, with their addresses: a sender may not have them in its view yet."""
-        if self.sender.view is None:
-            return None
-        bound = routing.bind(
-            self.sender.view, task.spec, self.sender.endpoint, task.size, self.sender.excluded(), self.sender.local
-        )
-        if bound is None:
-            return None
-        found = {stage: self.sender.find(instance) for stage, instance in bound.items()}
-        return {stage: (t.id, t.address, t.port) for stage, t in found.items() if t is not None}
+        bound = self.sender.bind(task.spec, task.size, task.id, task.attempts + 1)
+        return None if bound is None else {stage: (t.id, t.address, t.port) for stage, t in bound.items()}
 
     def _sends(self, task: Task, bind: dict[str, Place]) -> Sends | None:
         """Where each edge from the ingress goes; None when a service has no instance to send to."""
         sends: Sends = []
-        for stage in task.spec.stages:
+        for k, stage in enumerate(task.spec.stages):
             for source, size in stage.inputs:
                 if source != routing.INGRESS:
                     continue
                 place = bind.get(stage.name)
                 if place is None:
-                    target = self.sender.route(stage.service, size * task.size)
+                    target = self.sender.route(stage.service, size * task.size, task.id, k, task.attempts + 1)
                     if target is None:
                         return None
                     place = (target.id, target.address, target.port)

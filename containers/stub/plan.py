@@ -8,9 +8,10 @@ from common.wire import WireError
 
 
 class Step(NamedTuple):
-    """An edge out of a stage. bytes: of the edge, before the task's size factor; join: the instance is bound."""
+    """An edge out of a stage. index: of the stage it leads to; bytes: before the task's size factor; join: bound."""
 
     stage: str
+    index: int
     service: str
     bytes: float
     join: bool
@@ -24,13 +25,13 @@ class Plan:
         self._next: dict[tuple[str, str], tuple[list[Step], float]] = {}
         for kind in types:
             name = kind["name"]
-            for stage in kind["stages"]:
+            for k, stage in enumerate(kind["stages"]):
                 sources = frozenset(i["source"] for i in stage["inputs"])
                 self._sources[name, stage["name"]] = stage["service"], sources
                 self._next.setdefault((name, stage["name"]), ([], float(kind["output"])))
                 for i in stage["inputs"]:
                     steps, _ = self._next.setdefault((name, i["source"]), ([], float(kind["output"])))
-                    steps.append(Step(stage["name"], stage["service"], float(i["bytes"]), len(sources) > 1))
+                    steps.append(Step(stage["name"], k, stage["service"], float(i["bytes"]), len(sources) > 1))
 
     def sources(self, kind: str, stage: str, service: str) -> frozenset[str]:
         """Predecessors of a stage that `service` serves; WireError when it does not."""

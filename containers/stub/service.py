@@ -130,7 +130,7 @@ class Service:
             if step.join:
                 place = h["bind"].get(step.stage)
             else:
-                target = self.sender.route(step.service, step.bytes * size)
+                target = self.sender.route(step.service, step.bytes * size, h["task"], step.index, h["attempt"])
                 place = (target.id, target.address, target.port) if target is not None else None
             if place is None:
                 self._fail(h, "no_route")

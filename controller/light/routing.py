@@ -9,6 +9,10 @@ controller's are nominal, a container's are wire units (docs/wire.md); the funct
 The view is up to a view interval old. A sender that routes by it alone sends everything of that interval to the
 one instance that looked best; so it counts what it has itself sent since the view was made (`local`), and exact
 ties are broken by load per worker and then differently for each sender.
+
+A view carries the rule its senders follow: RULES, decided by the policy (`controller.policy.Policy.routing`), the
+same for the whole run. Two rules take turns: `turn` says whose. Admission and early drop ask by the estimate under
+every rule: they are the same for all policies.
 """
 
 from __future__ import annotations
@@ -21,6 +25,12 @@ from zlib import crc32
 INFINITY = float("inf")
 #: Source of a stage input that comes from the task's own gateway (the same word as controller.model.INGRESS).
 INGRESS = "ingress"
+#: The rules of `View.rule`, of instances that are reachable and not draining (draining ones when no other is left):
+#: "estimate": least eq. (27) · "nearest": least net(source, v, b), then least load per worker · "least_backlog": least
+#: (backlog + own requests) / p, wherever it is · "round_robin", "random": the instances in the order of the view, each
+#: as often as it has workers; the first by counting, the second by a hash of the task (`turn`).
+ESTIMATE, NEAREST, LEAST_BACKLOG, ROUND_ROBIN, RANDOM = "estimate", "nearest", "least_backlog", "round_robin", "random"
+RULES = (ESTIMATE, NEAREST, LEAST_BACKLOG, ROUND_ROBIN, RANDOM)
 NOBODY: frozenset[str] = frozenset()
 NOTHING: Mapping[str, int] = {}
 
@@ -41,12 +51,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a sender knows. index: endpoint → row and column of `delay` (s) and `per_byte` (s per byte)."""
+    """What a sender knows. index: endpoint → row and column of `delay` (s) and `per_byte` (s per byte); rule: RULES."""
 
     targets: Mapping[str, tuple[Target, ...]]
     index: Mapping[str, int]
     delay: tuple[tuple[float, ...], ...]
     per_byte: tuple[tuple[float, ...], ...]
+    rule: str = ESTIMATE
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any], previous: View | None = None) -> View:
@@ -61,7 +72,7 @@ class View:
         if "delay" not in wire and "per_byte" not in wire:
             if previous is None:
                 raise ValueError("view: the first view must carry 'delay' and 'per_byte'; found neither")
-            return cls(targets, previous.index, previous.delay, previous.per_byte)
+            return cls(targets, previous.index, previous.delay, previous.per_byte, previous.rule)
         if "delay" not in wire or "per_byte" not in wire:
             raise ValueError("view: 'delay' and 'per_byte' are sent together or not at all; found only one of them")
         if "endpoints" in wire:
@@ -71,7 +82,10 @@ class View:
         else:
             raise ValueError("view: the first view must carry 'endpoints'")
         delay, per_byte = _matrix(wire["delay"], len(index), "delay"), _matrix(wire["per_byte"], len(index), "per_byte")
-        return cls(targets, index, delay, per_byte)
+        rule = str(wire.get("rule", ESTIMATE))
+        if rule not in RULES:
+            raise ValueError(f"view: there is no rule {rule!r}; there are: {', '.join(RULES)}")
+        return cls(targets, index, delay, per_byte, rule)
 
     def to_wire(self, paths: bool = True) -> dict[str, Any]:
         """The inverse of `from_wire`; `paths=False` leaves endpoints and matrices out (they did not change)."""
@@ -87,6 +101,7 @@ class View:
             wire["endpoints"] = sorted(self.index, key=self.index.__getitem__)
             wire["delay"] = [[-1 if x == INFINITY else x for x in row] for row in self.delay]
             wire["per_byte"] = [[-1 if x == INFINITY else x for x in row] for row in self.per_byte]
+            wire["rule"] = self.rule
         return wire
 
     def net(self, source: str, node: str, size: float) -> float:
@@ -145,6 +160,20 @@ def estimate(view: View, target: Target, source: str, size: float, extra: int = 
     return view.net(source, target.node, size) + target.mean + waiting(target, extra)
 
 
+def turn(rule: str, sent: int, task: int, stage: int, attempt: int = 1) -> int:
+    """Whose turn it is, for `route`: under "random" a hash of (task, stage, attempt), else what was `sent` before.
+
+    sent: requests for this service this sender has routed since it began; stage: position in the type's stages. The
+    hash is 32-bit integer arithmetic (murmur3's finaliser over a linear mix): the same in every world and language.
+    """
+    if rule != RANDOM:
+        return sent
+    h = (task * 0x9E3779B1 + stage * 0x85EBCA77 + attempt * 0xC2B2AE3D) & 0xFFFFFFFF
+    h = ((h ^ (h >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+    h = ((h ^ (h >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+    return h ^ (h >> 16)
+
+
 def route(
     view: View,
     service: str,
@@ -152,12 +181,51 @@ def route(
     size: float,
     exclude: frozenset[str] = NOBODY,
     local: Mapping[str, int] = NOTHING,
+    turn: int = 0,
 ) -> Target | None:
-    """The instance of `service` with the least estimate; None when none is reachable.
+    """The instance of `service` that the view's rule names; None when none is reachable.
 
     exclude: instance ids not to be used (found broken). local: own requests sent to each instance since the view
-    was made. A draining instance is chosen only when no other is left.
+    was made. turn: of `turn`, for the rules that take turns. A draining instance is chosen only when no other is left.
     """
+    if view.rule != ESTIMATE:
+        return _by_rule(view, service, source, size, exclude, local, turn)
+    return _least_estimate(view, service, source, size, exclude, local)
+
+
+def _by_rule(
+    view: View,
+    service: str,
+    source: str,
+    size: float,
+    exclude: frozenset[str],
+    local: Mapping[str, int],
+    turn: int,
+) -> Target | None:
+    usable = [
+        t
+        for t in view.targets.get(service, ())
+        if t.workers > 0 and t.id not in exclude and view.net(source, t.node, size) < INFINITY
+    ]
+    targets = [t for t in usable if not t.draining] or usable
+    if not targets:
+        return None
+    if view.rule == NEAREST:
+        return min(targets, key=lambda t: (view.net(source, t.node, size), _rank(t, source, local)))
+    if view.rule == LEAST_BACKLOG:
+        return min(targets, key=lambda t: _rank(t, source, local))
+    place = turn % sum(t.workers for t in targets)
+    for t in targets:
+        place -= t.workers
+        if place < 0:
+            return t
+    return targets[-1]
+
+
+def _least_estimate(
+    view: View, service: str, source: str, size: float, exclude: frozenset[str], local: Mapping[str, int]
+) -> Target | None:
+    """Eq. (27) in one pass; `local` and draining as `route` says."""
     targets = view.targets.get(service, ())
     row = view.index.get(source)
     delays = view.delay[row] if row is not None else ()
@@ -202,13 +270,20 @@ def bind(
     size: float = 1.0,
     exclude: frozenset[str] = NOBODY,
     local: Mapping[str, int] = NOTHING,
+    sent: Mapping[str, int] = NOTHING,
+    task: int = 0,
+    attempt: int = 1,
 ) -> dict[str, str] | None:
-    """Instances of the join stages, chosen by the gateway at admission; None when one has no instance."""
+    """Instances of the join stages, chosen by the gateway at admission; None when one has no instance.
+
+    sent: {service: requests this gateway has routed before}, with task and attempt for `turn`.
+    """
     bound: dict[str, str] = {}
-    for stage in spec.stages:
+    for k, stage in enumerate(spec.stages):
         if len(stage.inputs) > 1:
             total = size * sum(b for _, b in stage.inputs)
-            target = route(view, stage.service, gateway, total, exclude, local)
+            whose = turn(view.rule, sent.get(stage.service, 0), task, k, attempt)
+            target = route(view, stage.service, gateway, total, exclude, local, whose)
             if target is None:
                 return None
             bound[stage.name] = target.id
@@ -218,7 +293,10 @@ def bind(
 def completion(
     view: View, spec: TypeSpec, gateway: str, size: float = 1.0, local: Mapping[str, int] = NOTHING
 ) -> float:
-    """Estimated seconds from entering the network at `gateway` until the last result is back; size scales all bytes."""
+    """Estimated seconds from entering the network at `gateway` until the last result is back; size scales all bytes.
+
+    By the least estimate at every stage, whatever the view's rule.
+    """
     done: dict[str, tuple[str, float]] = {INGRESS: (gateway, 0.0)}
     fed: set[str] = set()
     for stage in spec.stages:
@@ -226,7 +304,7 @@ def completion(
         join = len(stage.inputs) > 1
         sender = gateway if join else done[stage.inputs[0][0]][0]
         total = size * sum(b for _, b in stage.inputs)
-        target = route(view, stage.service, sender, total, NOBODY, local)
+        target = _least_estimate(view, stage.service, sender, total, NOBODY, local)
         if target is None:
             return INFINITY
         arrived = max(done[source][1] + view.net(done[source][0], target.node, size * b) for source, b in stage.inputs)

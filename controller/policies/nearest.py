@@ -36,6 +36,7 @@ class Nearest:
     """Greedy by distance."""
 
     name: str = "nearest"
+    routing: str = "nearest"
 
     def place(self, model: Model, parameters: Mapping[str, float]) -> Placement:
         check(self.name, parameters, Parameters)

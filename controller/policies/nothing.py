@@ -28,6 +28,7 @@ class Nothing:
     """First fit, in the order of the scenario."""
 
     name: str = "nothing"
+    routing: str = "estimate"
 
     def place(self, model: Model, parameters: Mapping[str, float]) -> Placement:
         check(self.name, parameters, Parameters)

@@ -24,6 +24,7 @@ class Static:
     """What a constant, known load would need, whatever comes."""
 
     name: str = "static"
+    routing: str = "estimate"
 
     def place(self, model: Model, parameters: Mapping[str, float]) -> Placement:
         check(self.name, parameters, PlacementParameters, Parameters)

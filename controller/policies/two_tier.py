@@ -22,6 +22,7 @@ class TwoTier:
     """The controller of docs/mathematics.md, sections 2 and 3."""
 
     name: str = "two_tier"
+    routing: str = "estimate"
 
     def place(self, model: Model, parameters: Mapping[str, float]) -> Placement:
         check(self.name, parameters, PlacementParameters, Parameters)

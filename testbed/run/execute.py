@@ -79,7 +79,7 @@ def bed_of(prepared: Prepared, run_id: str, bins: Bins) -> Bed:
                 needs[k.name] = needs.get(k.name, frozenset()) | fields
     return Bed(
         run_id, prepared.seed, prepared.scenario, prepared.resolved.topology, prepared.resolved.model,
-        prepared.initial, tuple(prepared.tracks(bins)), needs,
+        prepared.initial, tuple(prepared.tracks(bins)), needs, prepared.policy.routing,
     )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ class StageRow:
 
 @dataclass(frozen=True, slots=True)
 class Bed:
-    """Everything a world needs to come up."""
+    """Everything a world needs to come up. routing: the rule its senders follow (controller.light.routing.RULES)."""
 
     run_id: str
     seed: int
@@ -93,6 +93,7 @@ class Bed:
     initial: Decision
     tracks: tuple[Track, ...] = ()
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)  # link → shape fields a fault will change
+    routing: str = "estimate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,15 @@ class DrainResult:
 
 
 class Hub:
-    """dilate, shrink: the run's scales. view_interval_wire_s: between two views."""
+    """dilate, shrink: the run's scales. view_interval_wire_s: between two views. rule: by which senders route."""
 
-    def __init__(self, socket_path: str, dilate: float, shrink: float, view_interval_wire_s: float) -> None:
+    def __init__(
+        self, socket_path: str, dilate: float, shrink: float, view_interval_wire_s: float, rule: str = "estimate"
+    ) -> None:
         self._path = socket_path
         self._dilate = dilate
         self._interval = view_interval_wire_s
-        self._views = ViewBook(dilate, shrink)
+        self._views = ViewBook(dilate, shrink, rule)
         self._books = books = Books(dilate)
         self._roster = Roster(
             self._welcome,

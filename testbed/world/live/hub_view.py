@@ -25,11 +25,12 @@ class TargetSpec:
 class ViewBook:
     """Holds nominal values, writes wire units: times × dilate, seconds per byte × dilate × shrink."""
 
-    def __init__(self, dilate: float, shrink: float) -> None:
+    def __init__(self, dilate: float, shrink: float, rule: str = "estimate") -> None:
         self._dilate = dilate
         self._shrink = shrink
         self._targets: dict[str, TargetSpec] = {}
-        self._paths: dict[str, Any] = {"endpoints": [], "delay": [], "per_byte": []}
+        self._rule = rule
+        self._paths: dict[str, Any] = {"endpoints": [], "delay": [], "per_byte": [], "rule": rule}
         self.draining: set[str] = set()
         self.paths_version = 0
         self.version = 0
@@ -57,6 +58,7 @@ class ViewBook:
             "endpoints": list(endpoints),
             "delay": [[_wire(x, self._dilate) for x in row] for row in delay],
             "per_byte": [[_wire(x, self._dilate * self._shrink) for x in row] for row in per_byte],
+            "rule": self._rule,
         }
         self.paths_version += 1
 

@@ -109,7 +109,7 @@ class LiveWorld:
         network.build()
         self._links = measure_links(network, self.wire)
         hub = parts.hub = Hub(
-            f"{self.names.folder}/ctl/hub.sock", run.dilate, run.shrink, run.view_interval * run.dilate
+            f"{self.names.folder}/ctl/hub.sock", run.dilate, run.shrink, run.view_interval * run.dilate, bed.routing
         )
         hub.start()
         fleet = parts.fleet = Fleet(bed, hub, hosts, self.now, self._note)
