@@ -8,7 +8,7 @@ else, so two policies, two worlds and two spikes of one seed still share every d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +16,9 @@ import numpy as np
 from controller.model import Law, Model, TaskType
 from testbed.load.shapes import Intensity
 from testbed.load.trace import TraceWindow
+from testbed.record.tables import Names
 from testbed.scenario.streams import stream
-from testbed.world.base import TaskDraw
+from testbed.world.base import TaskBatch
 
 
 def factor(law: Law, rng: np.random.Generator) -> float:
@@ -67,6 +68,7 @@ class TaskSource:
     _log: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._names = Names.of(self.model)
         self._ingresses = [
             _Ingress(name, self.intensities[name], stream(self.seed, "arrivals", name)) for name in self.intensities
         ]
@@ -86,38 +88,47 @@ class TaskSource:
             return float(self.count(ingress, start, end))
         return self.intensities[ingress].integral(end) - self.intensities[ingress].integral(start)
 
-    def until(self, time: float) -> list[TaskDraw]:
+    def until(self, time: float) -> TaskBatch:
         """Tasks intended in [what was asked for before, time), by time. Empty when nothing is left."""
         time = min(time, self.horizon)
-        if time <= self._drawn_to:
-            return []
         found: list[tuple[float, str, int]] = []
-        for o in self._ingresses:
-            while (at := o.intensity.inverse(o.target)) < time:
-                found.append((at, o.name, o.count))
-                o.count += 1
-                o.target += float(o.gaps.exponential())
-        if self.trace is not None:
-            found += self.trace.between(self._drawn_to, time)
-        self._drawn_to = time
-        self._log += [(at, ingress) for at, ingress, _ in found]
-        return [self._draw(at, ingress, k) for at, ingress, k in sorted(found)]
+        if time > self._drawn_to:
+            for o in self._ingresses:
+                while (at := o.intensity.inverse(o.target)) < time:
+                    found.append((at, o.name, o.count))
+                    o.count += 1
+                    o.target += float(o.gaps.exponential())
+            if self.trace is not None:
+                found += self.trace.between(self._drawn_to, time)
+            self._drawn_to = time
+            self._log += [(at, ingress) for at, ingress, _ in found]
+        return self._draw(sorted(found))
 
-    def _draw(self, at: float, ingress: str, k: int) -> TaskDraw:
+    def _draw(self, found: Sequence[tuple[float, str, int]]) -> TaskBatch:
+        n, first = len(found), self._next
+        self._next += n
+        batch = TaskBatch(
+            np.arange(first, first + n, dtype=np.int64), np.empty(n, np.int16), np.empty(n, np.int16),
+            np.empty(n), np.empty(n), np.empty(n), np.ones(n), np.zeros((n, self._names.stage_of.shape[1])),
+        )  # fmt: skip
+        for i, (at, ingress, k) in enumerate(found):
+            self._draw_one(batch, i, at, ingress, k)
+        return batch
+
+    def _draw_one(self, batch: TaskBatch, i: int, at: float, ingress: str, k: int) -> None:
         rng = stream(self.seed, "task", ingress, k)
         kind = self._kind(float(rng.random()))
         size = work_in = work_out = 1.0
         if self.trace is not None:
             size, work_in, work_out = self.trace.scales(k)
-        access = self._access(kind, size, stream(self.seed, "access", ingress, k))
-        work = {}
-        for stage in kind.stages:
+        batch.ingress[i], batch.type[i] = self._names.ingresses.index(ingress), self._names.types.index(kind.name)
+        batch.at[i], batch.deadline[i], batch.size[i] = at, kind.deadline, size
+        batch.access[i] = self._access(kind, size, stream(self.seed, "access", ingress, k))
+        for column, stage in enumerate(kind.stages):
             m = self.model.service(stage.service)
             draw = factor(m.law, stream(self.seed, "work", ingress, k, stage.name))
             is_core = any(c.name == m.name for c in self.model.core)
-            work[stage.name] = m.work * draw * (work_out if is_core else work_in)
-        number, self._next = self._next, self._next + 1
-        return TaskDraw(number, ingress, kind.name, at, kind.deadline, access, work, size)
+            batch.work[i, column] = m.work * draw * (work_out if is_core else work_in)
 
     def _kind(self, u: float) -> TaskType:
         total = sum(n.share for n in self.model.tasks)

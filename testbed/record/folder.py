@@ -6,16 +6,18 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from testbed.errors import CannotRun, InputError
+from testbed.record.tables import STAGE_OUTCOMES, TASK_OUTCOMES, Array, Names
 
 SCHEMA_VERSION = 1
 MARKER = "complete"
+CHUNK = 50_000  # rows that are Python objects at a time
 
 _TASKS = (
     "create table tasks (id integer primary key, ingress text, type text, at_s real, deadline_s real, outcome text,"
@@ -68,16 +70,18 @@ class RunFolder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         self.write(name, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
 
-    def write_rows(self, tasks: Iterable[Any], stages: Iterable[Any]) -> None:
-        """tasks.sqlite: one row per task and per stage visit, in a fixed order."""
+    def write_rows(self, tasks: Array, stages: Array, names: Names) -> None:
+        """tasks.sqlite: one row per task and per stage visit, in the order given; codes as names, NaN as null."""
         temporary = self.path / ".tasks.sqlite"
         base = sqlite3.connect(temporary)
         try:
             base.execute("pragma journal_mode=off")
             base.execute(_TASKS)
             base.execute(_STAGES)
-            base.executemany(f"insert into tasks values ({','.join('?' * 9)})", (tuple(_values(t)) for t in tasks))
-            base.executemany(f"insert into stages values ({','.join('?' * 10)})", (tuple(_values(s)) for s in stages))
+            for name, width, rows, tuples in (("tasks", 9, tasks, _task_tuples), ("stages", 10, stages, _stage_tuples)):
+                for i in range(0, len(rows), CHUNK):
+                    piece = tuples(rows[i : i + CHUNK], names)
+                    base.executemany(f"insert into {name} values ({','.join('?' * width)})", piece)
             base.commit()
         finally:
             base.close()
@@ -122,8 +126,27 @@ class RunFolder:
                 os.chown(path, int(user), int(group), follow_symlinks=False)
 
 
-def _values(row: Any) -> list[Any]:
-    return [getattr(row, name) for name in row.__dataclass_fields__]
+def _named(column: Array, names: Sequence[str]) -> Iterable[str]:
+    return map(names.__getitem__, column.tolist())
+
+
+def _task_tuples(t: Array, names: Names) -> Iterable[tuple[Any, ...]]:
+    """In the order of the table's columns; SQLite stores NaN as null."""
+    return zip(
+        t["id"].tolist(), _named(t["ingress"], names.ingresses), _named(t["type"], names.types), t["at"].tolist(),
+        t["deadline"].tolist(), _named(t["outcome"], TASK_OUTCOMES), t["latency"].tolist(), t["attempts"].tolist(),
+        t["lag"].tolist(), strict=True,
+    )  # fmt: skip
+
+
+def _stage_tuples(s: Array, names: Names) -> Iterable[tuple[Any, ...]]:
+    """In the order of the table's columns; SQLite stores NaN as null."""
+    return zip(
+        s["task"].tolist(), _named(s["stage"], names.stages), _named(s["service"], names.services),
+        _named(s["instance"], names.instances), _named(s["node"], names.nodes), s["attempt"].tolist(),
+        s["arrived"].tolist(), s["started"].tolist(), s["finished"].tolist(), _named(s["outcome"], STAGE_OUTCOMES),
+        strict=True,
+    )  # fmt: skip
 
 
 def _short(value: float | None) -> float | None:

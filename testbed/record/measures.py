@@ -3,71 +3,58 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from testbed.record.tables import LATE, LOST, ON_TIME, TASK_OUTCOMES, Array
+
+#: Outcomes of a task that never came back.
+LOST_BY = ("expired", "refused", "unanswered")
 
 
-class Row(Protocol):
-    """The fields of a task row that measures read."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def at(self) -> float: ...
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def latency(self) -> float | None: ...
-    @property
-    def lag(self) -> float: ...
-
-
-LOST = ("expired", "refused", "unanswered")
-
-
-def quantile(values: Sequence[float], q: float) -> float | None:
+def quantile(values: ArrayLike, q: float) -> float | None:
     """The smallest value with at least a share q at or below it; None of nothing."""
-    if not values:
+    found = np.asarray(values, float)
+    if not found.size:
         return None
-    ordered = sorted(values)
-    return ordered[max(math.ceil(q * len(ordered)) - 1, 0)]
+    k = max(math.ceil(q * found.size) - 1, 0)
+    return float(np.partition(found, k)[k])
 
 
-def counts(rows: Sequence[Row]) -> dict[str, Any]:
+def counts(tasks: Array) -> dict[str, Any]:
     """offered = on_time + late + lost; completed = on_time + late; lost split by cause."""
-    outcomes: dict[str, int] = defaultdict(int)
-    for row in rows:
-        outcomes[row.outcome] += 1
-    lost = {name: outcomes[name] for name in LOST}
+    outcomes = np.bincount(tasks["outcome"], minlength=len(TASK_OUTCOMES))
+    lost = {name: int(outcomes[TASK_OUTCOMES.index(name)]) for name in LOST_BY}
+    on_time, late = int(outcomes[ON_TIME]), int(outcomes[LATE])
     return {
         "tasks": {
-            "offered": len(rows),
-            "completed": outcomes["on_time"] + outcomes["late"],
-            "on_time": outcomes["on_time"],
-            "late": outcomes["late"],
+            "offered": len(tasks),
+            "completed": on_time + late,
+            "on_time": on_time,
+            "late": late,
             "lost": sum(lost.values()),
         },
         "lost_by": lost,
     }
 
 
-def on_time_rate(rows: Iterable[Row]) -> float | None:
+def on_time_rate(tasks: Array) -> float | None:
     """Share of the offered tasks that came back by their deadline; None of no task."""
-    outcomes = [row.outcome == "on_time" for row in rows]
-    return sum(outcomes) / len(outcomes) if outcomes else None
+    return int(np.count_nonzero(tasks["outcome"] == ON_TIME)) / len(tasks) if len(tasks) else None
 
 
-def by_type(rows: Sequence[Row]) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
-    """(on-time rate, latency p50/p95/p99 of completed tasks in s), each per task type."""
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row.type].append(row)
-    rates = {name: on_time_rate(groups[name]) for name in sorted(groups)}
-    latencies = {}
-    for name in sorted(groups):
-        done = [row.latency for row in groups[name] if row.latency is not None]
+def by_type(tasks: Array, types: Sequence[str]) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
+    """(on-time rate, latency p50/p95/p99 of completed tasks in s), each per task type that was offered."""
+    rates, latencies = {}, {}
+    for name in sorted(types):
+        mine = tasks[tasks["type"] == types.index(name)]
+        if not len(mine):
+            continue
+        rates[name] = on_time_rate(mine)
+        done = mine["latency"][~np.isnan(mine["latency"])]
         latencies[name] = {"p50": quantile(done, 0.5), "p95": quantile(done, 0.95), "p99": quantile(done, 0.99)}
     return rates, latencies
 
@@ -101,36 +88,41 @@ def cost(
 
 
 def waiting(
-    stages: Iterable[Any], history: Sequence[tuple[float, Mapping[str, float]]], epsilons: Mapping[str, float]
+    stages: Array,
+    services: Sequence[str],
+    history: Sequence[tuple[float, Mapping[str, float]]],
+    epsilons: Mapping[str, float],
 ) -> dict[str, Any]:
     """Per light service the share of its requests that waited longer than the budget w_m in force when they arrived.
 
     history: (since, service → w_m), s, times ascending, the first before every arrival. A request dropped before
     service waited until it was dropped; one that was lost with its instance is no observation of waiting.
     """
-    since = [t for t, _ in history]
-    n: dict[str, int] = defaultdict(int)
-    violated: dict[str, int] = defaultdict(int)
-    for row in stages:
-        budget = history[bisect_right(since, row.arrived) - 1][1].get(row.service)
-        end = row.started if row.started is not None else row.finished
-        if budget is None or end is None or row.outcome == "lost":
-            continue
-        n[row.service] += 1
-        violated[row.service] += end - row.arrived > budget
-    return {
-        m: {"epsilon": epsilons[m], "violation_rate": violated[m] / n[m] if n[m] else None, "n": n[m]}
-        for m in sorted({m for _, budgets in history for m in budgets})
-    }
+    table = np.array([[budgets.get(m, np.nan) for m in services] for _, budgets in history])
+    since = np.searchsorted([t for t, _ in history], stages["arrived"], side="right") - 1
+    budget = table[since, stages["service"]]
+    end = np.where(np.isnan(stages["started"]), stages["finished"], stages["started"])
+    seen = ~np.isnan(budget) & ~np.isnan(end) & (stages["outcome"] != LOST)
+    over = seen & (end - stages["arrived"] > budget)
+    n = np.bincount(stages["service"][seen], minlength=len(services))
+    violated = np.bincount(stages["service"][over], minlength=len(services))
+    out = {}
+    for m in sorted({m for _, budgets in history for m in budgets}):
+        k = services.index(m)
+        rate = int(violated[k]) / int(n[k]) if n[k] else None
+        out[m] = {"epsilon": epsilons[m], "violation_rate": rate, "n": int(n[k])}
+    return out
 
 
 def node_utilisation(
-    stages: Iterable[Any], cpu: Mapping[str, float], nodes: Mapping[str, float], start: float, end: float
+    stages: Array, cpu: Sequence[float], nodes: Mapping[str, float], start: float, end: float
 ) -> dict[str, float]:
-    """Busy CPU-seconds of each node over C_v × window. cpu: service → cores a request holds while served."""
-    busy: dict[str, float] = dict.fromkeys(nodes, 0.0)
-    for row in stages:
-        if row.started is None or row.finished is None or row.node not in busy:
-            continue
-        busy[row.node] += max(min(row.finished, end) - max(row.started, start), 0.0) * cpu[row.service]
-    return {v: busy[v] / (nodes[v] * (end - start)) for v in nodes}
+    """Busy CPU-seconds of each node over C_v × window. cpu: per service code, the cores a request holds while served.
+
+    nodes: name → C_v, in the order of the nodes' codes.
+    """
+    served = stages[~np.isnan(stages["started"]) & ~np.isnan(stages["finished"])]
+    inside = np.minimum(served["finished"], end) - np.maximum(served["started"], start)
+    held = np.maximum(inside, 0.0) * np.asarray(cpu)[served["service"]]
+    busy = np.bincount(served["node"], held, minlength=len(nodes))
+    return {v: float(busy[k]) / (c * (end - start)) for k, (v, c) in enumerate(nodes.items())}

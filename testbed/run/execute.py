@@ -17,6 +17,7 @@ from typing import Any
 from testbed.errors import ShaketableError
 from testbed.load.bandwidth import Bins
 from testbed.record.folder import RunFolder
+from testbed.record.tables import Names
 from testbed.run import summary as summaries
 from testbed.run.loop import Journey, Listener, Loop
 from testbed.run.prepare import Prepared
@@ -66,7 +67,7 @@ def default_folder(prepared: Prepared, root: Path) -> Path:
     return root / f"{prepared.scenario.name}-{datetime.now():%Y%m%d-%H%M%S}-s{prepared.seed}"
 
 
-def bed_of(prepared: Prepared, run_id: str, bins: Bins) -> Bed:
+def bed_of(prepared: Prepared, run_id: str, bins: Bins, names: Names) -> Bed:
     """What a world is asked to build."""
     from testbed.catalogue import load
 
@@ -79,7 +80,7 @@ def bed_of(prepared: Prepared, run_id: str, bins: Bins) -> Bed:
                 needs[k.name] = needs.get(k.name, frozenset()) | fields
     return Bed(
         run_id, prepared.seed, prepared.scenario, prepared.resolved.topology, prepared.resolved.model,
-        prepared.initial, tuple(prepared.tracks(bins)), needs, prepared.policy.routing,
+        prepared.initial, names, tuple(prepared.tracks(bins)), needs, prepared.policy.routing,
     )  # fmt: skip
 
 
@@ -95,12 +96,13 @@ def execute(
         loop = Loop(
             world, prepared.policy, prepared.resolved.model, prepared.state, source, shaker, folder,
             prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,
+            Names.of(prepared.resolved.model),
         )  # fmt: skip
         measured: Mapping[str, Any] = {}
         up = False
         try:
             before = time.monotonic()
-            world.up(bed_of(prepared, run_id, bins))
+            world.up(bed_of(prepared, run_id, bins, loop.names))
             up = True
             real = prepared.horizon * prepared.scenario.run.dilate
             say(f"up in {time.monotonic() - before:.1f} s; shaking for {real:.0f} s")
@@ -150,7 +152,7 @@ def _write(
 ) -> None:
     from testbed.report.page import page
 
-    folder.write_rows(summaries.rows_of(journey), journey.stages)
+    folder.write_rows(journey.tasks.rows(), journey.stages.rows(), journey.names)
     metadata = {
         "run_id": run_id,
         "scenario_text": prepared.text,

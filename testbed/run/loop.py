@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.decision import Decision, Migrate, Start
+from controller.decision import Decision, Migrate
 from controller.model import Model
 from controller.observation import Observation
 from controller.policy import Policy
 from testbed.load.tasks import TaskSource
 from testbed.record.folder import RunFolder
+from testbed.record.tables import STAGES, Names, Pile, TaskBook
 from testbed.run.shaker import Shaker
-from testbed.world.base import Event, StageRow, TaskRow, World
+from testbed.world.base import Event, World
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +25,19 @@ LOOKAHEAD_SLOTS = 2.0  # tasks are handed to their gateways so far ahead
 
 @dataclass
 class Journey:
-    """What a run has gathered; everything the summary is made from."""
+    """What a run has gathered; everything the summary is made from. names: what the rows' codes stand for."""
 
-    tasks: dict[int, TaskRow] = field(default_factory=dict)
-    stages: list[StageRow] = field(default_factory=list)
+    names: Names
+    tasks: TaskBook = field(default_factory=TaskBook)
+    stages: Pile = field(default_factory=lambda: Pile(STAGES))
     slots: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)  # (time, instances) per decision
     on_slot: list[bool] = field(default_factory=list)  # False: a decision between slots, called for by a detection
     decisions: list[tuple[float, Decision]] = field(default_factory=list)
     decide_s: list[float] = field(default_factory=list)
     overruns: int = 0
-    offered: dict[int, Any] = field(default_factory=dict)  # id → TaskDraw
     budgets: list[tuple[float, dict[str, float]]] = field(default_factory=list)  # (since, service → w_m), s
     moves: list[dict[str, Any]] = field(default_factory=list)
+    ordered: Counter[str] = field(default_factory=Counter)  # actions of all decisions, by their class's name
     invalid: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -58,7 +61,11 @@ class Loop:
     slot: float
     perf: Callable[[], float]
     listener: Listener
-    journey: Journey = field(default_factory=Journey)
+    names: Names
+    journey: Journey = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.journey = Journey(self.names)
 
     def run(self) -> Journey:
         """Until the horizon; then follow what is in flight until its deadlines have passed."""
@@ -86,7 +93,7 @@ class Loop:
     def _offer(self, until: float) -> None:
         self.shaker.shape_load(until)
         tasks = self.source.until(until)
-        self.journey.offered.update((t.id, t) for t in tasks)
+        self.journey.tasks.offer(tasks.rows())
         self.world.offer(tasks)
 
     def _decide(self, k: int, planned: float | None) -> None:
@@ -117,13 +124,14 @@ class Loop:
         ]
         self.journey.slots.append((now, instances))
         self.journey.decisions.append((now, decision))
+        self.journey.ordered.update(type(a).__name__ for a in decision.actions)
         self.journey.budgets.append((now, budgets_of(decision)))
 
     def gather(self) -> None:
         """Rows and events since the last time."""
-        tasks, stages = self.world.rows()
-        self.journey.tasks.update((t.id, t) for t in tasks)
-        self.journey.stages += stages
+        rows = self.world.rows()
+        self.journey.tasks.resolve(rows.tasks)
+        self.journey.stages.add(rows.stages)
         for event in self.world.events():
             self._event(event)
 
@@ -135,23 +143,23 @@ class Loop:
             self.journey.invalid.append(str(event.data["why"]))
 
     def _progress(self, k: int, now: float, decision: Decision) -> dict[str, Any]:
-        done = [t.outcome for t in self.journey.tasks.values()]
+        tasks, ordered = self.journey.tasks, self.journey.ordered
         return {
             "slot": k,
             "now": now,
             "horizon": self.horizon,
-            "offered": sum(t.at <= now for t in self.journey.offered.values()),
-            "resolved": len(done),
-            "on_time": done.count("on_time"),
-            "moves": sum(isinstance(a, Migrate) for _, d in self.journey.decisions for a in d.actions),
-            "starts": sum(isinstance(a, Start) for _, d in self.journey.decisions for a in d.actions),
+            "offered": tasks.intended(now),
+            "resolved": tasks.resolved,
+            "on_time": tasks.on_time,
+            "moves": ordered["Migrate"],
+            "starts": ordered["Start"],
             "faults": self.shaker.active(),
             "reasons": list(decision.reasons),
         }
 
     def _follow(self, until: float) -> None:
         """No new load: let what is in flight come home; every offered task gets a row."""
-        while self.world.now() < until and len(self.journey.tasks) < len(self.journey.offered):
+        while self.world.now() < until and self.journey.tasks.resolved < self.journey.tasks.offered:
             self.world.advance(min(self.world.now() + self.slot / 4, until))
             self.gather()
         self.gather()

@@ -9,23 +9,15 @@ from controller.decision import Migrate, Placement, Resize, Start
 from controller.model import Core, Light
 from testbed.record import measures
 from testbed.record.folder import SCHEMA_VERSION, plain
+from testbed.record.tables import Array, Names
 from testbed.run.loop import Journey, budgets_of
 from testbed.run.prepare import Prepared
 from testbed.verdict import claims
-from testbed.world.base import TaskRow
 
 #: Past these a run is unknown: the machine, not the scenario, would be measured. Wire (real) seconds.
 LAG_P99_BOUND = 0.020
 OVERRUN_SHARE = 0.05
 LINK_ERROR = 0.15  # share of the configured bandwidth
-
-
-def rows_of(journey: Journey) -> list[TaskRow]:
-    """One row per offered task; one that never resolved is unanswered."""
-    return [
-        journey.tasks.get(i) or TaskRow(i, d.ingress, d.type, d.at, d.deadline, "unanswered", None, 1, 0.0)
-        for i, d in sorted(journey.offered.items())
-    ]
 
 
 def build(
@@ -35,12 +27,13 @@ def build(
     """The whole summary. world: World.measures()."""
     run = prepared.scenario.run
     start, end = run.warmup, run.warmup + run.duration
-    rows = [r for r in rows_of(journey) if start <= r.at < end]
-    stages = [s for s in journey.stages if start <= s.arrived < end]
+    rows, stages = journey.tasks.rows(), journey.stages.rows()
+    rows = rows[(start <= rows["at"]) & (rows["at"] < end)]
+    stages = stages[(start <= stages["arrived"]) & (stages["arrived"] < end)]
     regular = [slot for slot, on in zip(journey.slots, journey.on_slot, strict=True) if on]
     window = [instances for t, instances in regular if start <= t < end]
-    rates, latencies = measures.by_type(rows)
-    lag = measures.quantile([r.lag for r in rows], 0.99)
+    rates, latencies = measures.by_type(rows, journey.names.types)
+    lag = measures.quantile(rows["lag"], 0.99)
     summary: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "scenario": {"name": prepared.scenario.name, "sha256": prepared.sha256},
@@ -61,7 +54,7 @@ def build(
         "scalings": _scalings(journey),
         "waiting": _waiting(prepared, journey, stages),
         "faults": faults,
-        "utilisation": _utilisation(prepared, stages, world, start, end),
+        "utilisation": _utilisation(prepared, journey.names, stages, world, start, end),
         "controller": {
             "slots": len(regular),
             "decide_s_p50": measures.quantile(journey.decide_s, 0.5),
@@ -80,12 +73,12 @@ def build(
     return dict(plain(summary))
 
 
-def _after_faults(rows: list[TaskRow], faults: list[dict[str, Any]], end: float) -> dict[str, float | None]:
+def _after_faults(rows: Array, faults: list[dict[str, Any]], end: float) -> dict[str, float | None]:
     """Per fault: tasks intended from its application until five seconds after its end, or the window's end."""
     out: dict[str, float | None] = {}
     for f in faults:
         a, b = f["applied_at_s"], min((f["reverted_at_s"] or end) + 5.0, end)
-        out[f["name"]] = measures.on_time_rate(r for r in rows if a <= r.at < b)
+        out[f["name"]] = measures.on_time_rate(rows[(a <= rows["at"]) & (rows["at"] < b)])
     return out
 
 
@@ -142,7 +135,7 @@ def _scalings(journey: Journey) -> dict[str, int]:
     return {"out": out, "in": into}
 
 
-def _waiting(prepared: Prepared, journey: Journey, stages: list[Any]) -> dict[str, Any]:
+def _waiting(prepared: Prepared, journey: Journey, stages: Array) -> dict[str, Any]:
     light = {m.name for m in prepared.resolved.model.light}
     epsilons: dict[str, float] = {}
     for n in prepared.resolved.model.tasks:
@@ -150,11 +143,11 @@ def _waiting(prepared: Prepared, journey: Journey, stages: list[Any]) -> dict[st
             epsilons[s.service] = min(epsilons.get(s.service, 1.0), n.epsilon)
     history = [(float("-inf"), budgets_of(prepared.initial)), *journey.budgets]
     history = [(t, {m: w for m, w in b.items() if m in light and m in epsilons}) for t, b in history]
-    return measures.waiting(stages, history, epsilons)
+    return measures.waiting(stages, journey.names.services, history, epsilons)
 
 
 def _utilisation(
-    prepared: Prepared, stages: list[Any], world: Mapping[str, Any], start: float, end: float
+    prepared: Prepared, names: Names, stages: Array, world: Mapping[str, Any], start: float, end: float
 ) -> dict[str, Any]:
     model = prepared.resolved.model
     # a core instance holds its whole reservation for its κ_m streams; a light worker its own cores
@@ -162,7 +155,9 @@ def _utilisation(
     links = dict(world.get("link_utilisation", {}))
     gateway_links = {k.name for k in prepared.resolved.topology.links if k.role == "gateway"}
     return {
-        "nodes": measures.node_utilisation(stages, cpu, {v.name: v.cpu for v in model.nodes}, start, end),
+        "nodes": measures.node_utilisation(
+            stages, [cpu[m] for m in names.services], {v.name: v.cpu for v in model.nodes}, start, end
+        ),
         "links": {k: v for k, v in links.items() if k not in gateway_links},
         "gateways": {k: v for k, v in links.items() if k in gateway_links},
     }

@@ -6,13 +6,16 @@ shrink convert inside. A world owns time: nothing outside sleeps or reads a cloc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import numpy as np
 
 from controller.decision import Decision
 from controller.model import Model
 from controller.observation import Observation
+from testbed.record.tables import TASKS, UNANSWERED, Array, Names, Rows
 from testbed.scenario.model import Scenario
 from testbed.topology.model import Topology
 
@@ -33,57 +36,42 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskDraw:
-    """One task, everything random about it drawn beforehand (design.md §3). Nominal units.
+class TaskBatch:
+    """Tasks by column, everything random about them drawn beforehand (design.md §3). Nominal units; codes of `Names`.
 
-    at: intended send, s. access: delay of its access channel, s. work: per stage, s at speed 1 (before
-    contention and node speed). size: factor on all bytes of its DAG.
+    id: 1, 2, 3, … through all batches of a run, in order of `at`. ingress, type: codes. at: intended send, s.
+    deadline: relative, s. access: delay of the task's access channel, s. size: factor on all bytes of its DAG.
+    work [n, S]: s at speed 1 (before contention and node speed) of the stage at that position of its type.
     """
 
-    id: int
-    ingress: str
-    type: str
-    at: float
-    deadline: float  # relative, s
-    access: float
-    work: Mapping[str, float]
-    size: float = 1.0
+    id: Array
+    ingress: Array
+    type: Array
+    at: Array
+    deadline: Array
+    access: Array
+    size: Array
+    work: Array
 
+    def __len__(self) -> int:
+        return len(self.id)
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """What became of a task. outcome: "on_time" | "late" | "expired" | "refused" | "unanswered"."""
-
-    id: int
-    ingress: str
-    type: str
-    at: float
-    deadline: float
-    outcome: str
-    latency: float | None
-    attempts: int
-    lag: float  # actual − intended send, s nominal
-
-
-@dataclass(frozen=True, slots=True)
-class StageRow:
-    """One visit of one stage at one instance; times nominal since t = 0; outcome "done"|"dropped"|"lost"."""
-
-    task: int
-    stage: str
-    service: str
-    instance: str
-    node: str
-    attempt: int
-    arrived: float
-    started: float | None
-    finished: float | None
-    outcome: str
+    def rows(self) -> Array:
+        """The tasks as rows of the tasks' table, not answered yet."""
+        out = np.empty(len(self), TASKS)
+        for name in ("id", "ingress", "type", "at", "deadline"):
+            out[name] = getattr(self, name)
+        out["latency"], out["lag"], out["attempts"], out["outcome"] = np.nan, 0.0, 1, UNANSWERED
+        return out
 
 
 @dataclass(frozen=True, slots=True)
 class Bed:
-    """Everything a world needs to come up. routing: the rule its senders follow (controller.light.routing.RULES)."""
+    """Everything a world needs to come up.
+
+    names: shared with the records; the world adds its instances. routing: the rule its senders follow
+    (controller.light.routing.RULES).
+    """
 
     run_id: str
     seed: int
@@ -91,6 +79,7 @@ class Bed:
     topology: Topology
     model: Model
     initial: Decision
+    names: Names
     tracks: tuple[Track, ...] = ()
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)  # link → shape fields a fault will change
     routing: str = "estimate"
@@ -137,7 +126,7 @@ class World(Protocol):
         """Set t = 0: tracks begin to play, tasks offered from now on are sent."""
         ...
 
-    def offer(self, tasks: Sequence[TaskDraw]) -> None:
+    def offer(self, tasks: TaskBatch) -> None:
         """Hand tasks to their gateways; each is sent at its own intended time."""
         ...
 
@@ -156,10 +145,15 @@ class World(Protocol):
         ...
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
-        """Verbs: "link_state" {up}, "link_shape" {rate_factor: of what the link would carry}, "node_state" {up}.
+        """Bring a disturbance into force now. A verb, what it is aimed at, and its shape:
 
-        A node that is down has lost its services and all they held, and its link; it returns empty. That it is down,
-        or up again, is known (Observation.dead, dead instances, paths) after the run's detection time.
+        link_state, a link, {up}: False: carrier lost at both ends, what was queued is lost.
+        link_shape, a link, {rate_factor}: of what the link would carry, both directions, fluctuation included.
+        node_state, an edge node, {up}: False: it has lost its services and all they held, and its link; it returns
+        empty. That it is down, or up again, is known (Observation.dead, dead instances, paths) after the run's
+        detection time.
+
+        Raises CannotRun for a verb or a shape it does not have; `cannot` says so beforehand.
         """
         ...
 
@@ -169,8 +163,8 @@ class World(Protocol):
         """Events since the last call."""
         ...
 
-    def rows(self) -> tuple[list[TaskRow], list[StageRow]]:
-        """Task and stage rows completed since the last call."""
+    def rows(self) -> Rows:
+        """Task and stage rows completed since the last call, in codes of the bed's names."""
         ...
 
     def measures(self) -> Mapping[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from controller.model import Input, Stage, TaskType
-from testbed.world.base import StageRow, TaskDraw, TaskRow
 from testbed.world.live.hub import Hub, TargetSpec, wire_types
+from testbed.world.live.rows import StageRow, TaskDraw, TaskRow
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"

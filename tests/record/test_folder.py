@@ -5,18 +5,27 @@ import os
 
 import pytest
 
+from controller.decision import Drain
 from testbed.errors import CannotRun, InputError
 from testbed.record.folder import MARKER, RunFolder, plain, read, read_rows
-from testbed.world.base import StageRow, TaskRow
+from testbed.record.tables import DONE, DROPPED, EXPIRED, ON_TIME, Names, stage_rows, task_rows
+from tests.load.builders import model
 
-TASK = TaskRow(1, "gw1", "a", 0.5, 0.7, "on_time", 0.2, 1, 0.001)
-STAGE = StageRow(1, "image", "image", "image-1", "n1", 1, 0.5, 0.6, 0.7, "done")
+NAN = float("nan")
+NAMES = Names.of(model())
+TASKS = task_rows([(1, 0.5, 0.7, 0.2, 0.001, 0, 0, 1, ON_TIME), (2, 0.6, 0.5, NAN, 0.0, 1, 1, 2, EXPIRED)])
+STAGES = stage_rows(
+    [
+        (1, 0.5, 0.6, 0.7, NAMES.instance("image-1"), 0, 1, 0, 1, DONE),
+        (2, 0.6, NAN, NAN, NAMES.instance("llm-1"), 1, 0, 1, 2, DROPPED),
+    ]
+)
 
 
 def test_what_is_written_is_read(tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         folder.event("origin", 0.0, 0.0)
-        folder.write_rows([TASK], [STAGE])
+        folder.write_rows(TASKS, STAGES, NAMES)
         folder.write_json("summary.json", {"a": 1})
         folder.write_json("metadata.json", {"b": float("nan")})
         with pytest.raises(InputError, match="completion marker"):
@@ -25,8 +34,14 @@ def test_what_is_written_is_read(tmp_path):
     summary, metadata, events = read(tmp_path / "run")
     assert (summary, metadata, events[0]["kind"]) == ({"a": 1}, {"b": None}, "origin")
     tasks, stages = read_rows(tmp_path / "run")
-    assert tasks[0] == (1, "gw1", "a", 0.5, 0.7, "on_time", 0.2, 1, 0.001)
-    assert stages[0][-1] == "done"
+    assert tasks == [
+        (1, "gw1", "a", 0.5, 0.7, "on_time", 0.2, 1, 0.001),
+        (2, "gw2", "b", 0.6, 0.5, "expired", None, 2, 0.0),
+    ]
+    assert stages == [
+        (1, "image", "image", "image-1", "n1", 1, 0.5, 0.6, 0.7, "done"),
+        (2, "llm", "llm", "llm-1", "n2", 2, 0.6, None, None, "dropped"),
+    ]
     assert (tmp_path / "latest").resolve() == tmp_path / "run"
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(
         ["events.jsonl", "tasks.sqlite", "summary.json", "metadata.json", MARKER]
@@ -61,9 +76,9 @@ def test_an_unwritable_folder_is_an_error_one_can_act_on(tmp_path):
 
 
 def test_plain_is_json():
-    value = plain({("a", "b"): {1.0, 2.0}, "inf": float("inf"), "row": TASK, "t": (1, None)})
+    value = plain({("a", "b"): {1.0, 2.0}, "inf": float("inf"), "row": Drain("image-1"), "t": (1, None)})
     assert json.loads(json.dumps(value, allow_nan=False))["a b"] == [1.0, 2.0]
-    assert value["inf"] is None
+    assert value["inf"] is None and value["row"] == {"id": "image-1"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")

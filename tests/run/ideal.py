@@ -1,12 +1,15 @@
 """An ideal world: time jumps, every task comes back at half its deadline, disturbances are noted. For the loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from controller.decision import Decision
 from controller.observation import Observation
-from testbed.world.base import Bed, Disturbance, Event, StageRow, TaskDraw, TaskRow
+from testbed.record.tables import ON_TIME, STAGES, TASKS, Rows
+from testbed.world.base import Bed, Disturbance, Event, TaskBatch
 
 
 class IdealWorld:
@@ -14,9 +17,9 @@ class IdealWorld:
 
     def __init__(self, early_at: float | None = None) -> None:
         self.time, self.early_at = 0.0, early_at
-        self.open: list[TaskDraw] = []
+        self.open = np.empty(0, TASKS)
         self.log: list[tuple[str, float, Any]] = []
-        self.late_offers: list[TaskDraw] = []
+        self.late_offers = 0
 
     def cannot(self, scenario: Any, topology: Any) -> list[str]:
         return []
@@ -27,9 +30,9 @@ class IdealWorld:
     def start(self) -> None:
         self.time = 0.0
 
-    def offer(self, tasks: Sequence[TaskDraw]) -> None:
-        self.late_offers += [t for t in tasks if t.at < self.time]
-        self.open += tasks
+    def offer(self, tasks: TaskBatch) -> None:
+        self.late_offers += np.count_nonzero(tasks.at < self.time)
+        self.open = np.concatenate([self.open, tasks.rows()])
 
     def advance(self, until: float) -> None:
         if self.early_at is not None and self.time < self.early_at < until:
@@ -57,10 +60,11 @@ class IdealWorld:
     def events(self) -> list[Event]:
         return []
 
-    def rows(self) -> tuple[list[TaskRow], list[StageRow]]:
-        done = [t for t in self.open if t.at + t.deadline / 2 <= self.time]
-        self.open = [t for t in self.open if t.at + t.deadline / 2 > self.time]
-        return [TaskRow(t.id, t.ingress, t.type, t.at, t.deadline, "on_time", t.deadline / 2, 1, 0.0) for t in done], []
+    def rows(self) -> Rows:
+        over = self.open["at"] + self.open["deadline"] / 2 <= self.time
+        done, self.open = self.open[over], self.open[~over]
+        done["outcome"], done["latency"] = ON_TIME, done["deadline"] / 2
+        return Rows(done, np.empty(0, STAGES))
 
     def measures(self) -> Mapping[str, Any]:
         return {}

@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from controller.decision import Decision
 from testbed.faults.base import timeline
 from testbed.record.folder import RunFolder
+from testbed.record.tables import Names
 from testbed.run.loop import Loop
 from testbed.run.shaker import Shaker
 from testbed.scenario.model import Fault
@@ -30,7 +32,9 @@ def make(tmp_path, faults=(), early_at=None, horizon=20.0):
     folder = RunFolder(tmp_path / "run")
     shaker = Shaker(world, load, timeline(list(faults)), folder.event)
     seen: list[dict[str, Any]] = []
-    loop = Loop(world, Idle(), model(), 0, load, shaker, folder, horizon, 1.0, lambda: 0.0, seen.append)
+    loop = Loop(
+        world, Idle(), model(), 0, load, shaker, folder, horizon, 1.0, lambda: 0.0, seen.append, Names.of(model())
+    )
     return world, loop, seen, folder
 
 
@@ -42,9 +46,9 @@ def test_every_slot_decides_once_and_every_task_gets_a_row(tmp_path):
     world, loop, seen, _ = make(tmp_path)
     journey = loop.run()
     assert [k for what, _, k in world.log if what == "observe"] == list(range(1, 21))
-    assert world.late_offers == []
-    assert len(journey.tasks) == len(journey.offered) > 300
-    assert seen[-1]["offered"] == len(journey.offered)
+    assert world.late_offers == 0
+    assert journey.tasks.resolved == journey.tasks.on_time == journey.tasks.offered > 300
+    assert seen[-1]["offered"] == journey.tasks.offered
 
 
 def test_faults_fire_and_revert_on_time(tmp_path):
@@ -79,7 +83,10 @@ def test_a_load_spike_multiplies_arrivals_of_its_ingress_and_is_verified_by_coun
     a, b = calm.run(), shaken.run()
 
     def offered(journey, ingress, lo, hi):
-        return sum(t.ingress == ingress and lo <= t.at < hi for t in journey.offered.values())
+        t = journey.tasks.rows()
+        return np.count_nonzero(
+            (t["ingress"] == journey.names.ingresses.index(ingress)) & (lo <= t["at"]) & (t["at"] < hi)
+        )
 
     assert offered(b, "gw1", 20, 40) == pytest.approx(600, abs=5 * 600**0.5)
     assert offered(a, "gw1", 0, 20) == offered(b, "gw1", 0, 20)

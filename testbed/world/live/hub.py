@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from testbed.errors import CannotRun
-from testbed.world.base import TaskDraw
 from testbed.world.live.hub_books import Books, HubBatch, Member, wire_tasks, wire_types
 from testbed.world.live.hub_connection import Message, line
 from testbed.world.live.hub_roster import Roster, send
 from testbed.world.live.hub_view import TargetSpec, ViewBook
+from testbed.world.live.rows import TaskDraw
 
 __all__ = ["DrainResult", "Hub", "HubBatch", "TargetSpec", "wire_types"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from testbed.world.base import StageRow, TaskDraw, TaskRow
 from testbed.world.live.hub_connection import Connection, Message
+from testbed.world.live.rows import StageRow, TaskDraw, TaskRow
 
 Visit = tuple[int, str, int]  # task, stage, attempt
 Attempt = tuple[int, int]  # task, attempt

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from typing import Any
 from controller.decision import Decision, Start
 from controller.observation import Observation
 from testbed.errors import CannotRun
+from testbed.record.tables import Rows, no_rows
 from testbed.scenario.model import Scenario
 from testbed.topology.model import Link, Topology
 from testbed.topology.paths import paths
-from testbed.world.base import Bed, Disturbance, Event, StageRow, TaskDraw, TaskRow, Track
+from testbed.world.base import Bed, Disturbance, Event, TaskBatch, Track
 from testbed.world.live import capabilities, engine, images, reaper
 from testbed.world.live.crashes import Crashes
 from testbed.world.live.docker_hosts import DockerHosts, Limits
@@ -32,6 +33,7 @@ from testbed.world.live.link_rates import LinkRates
 from testbed.world.live.meters import Meters, measure_links
 from testbed.world.live.names import Names
 from testbed.world.live.network import Network
+from testbed.world.live.rows import StageRow, TaskDraw, TaskRow, draws_of, tables_of
 
 ORIGIN_LEAD = 0.5  # real s between start() and t = 0, for everybody to hear of it
 POLL = 0.02  # real s between two looks for events while time passes
@@ -206,14 +208,15 @@ class LiveWorld:
 
     # -- load and looking --------------------------------------------------------------------------------------------
 
-    def offer(self, tasks: Sequence[TaskDraw]) -> None:
+    def offer(self, tasks: TaskBatch) -> None:
+        draws = draws_of(tasks, self.bed.names)
         by_gateway: dict[str, list[TaskDraw]] = defaultdict(list)
-        for t in tasks:
+        for t in draws:
             by_gateway[t.ingress].append(t)
         assert self._parts and self._parts.hub
         for name, mine in by_gateway.items():
             self._parts.hub.offer(name, mine)
-        self._offered += tasks
+        self._offered += draws
 
     def observe(self, slot: int) -> Observation:
         assert self._parts and self._parts.fleet and self._parts.hub
@@ -277,10 +280,12 @@ class LiveWorld:
         with self._lock:
             self._events.append(event)
 
-    def rows(self) -> tuple[list[TaskRow], list[StageRow]]:
-        if self._parts and self._parts.hub:
+    def rows(self) -> Rows:
+        if self._parts is None:  # never up
+            return no_rows()
+        if self._parts.hub:
             self._absorb(self._parts.hub.take())
-        out = self._task_rows, self._stage_rows
+        out = tables_of(self._task_rows, self._stage_rows, self.bed.names)
         self._task_rows, self._stage_rows = [], []
         return out
 

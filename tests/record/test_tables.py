@@ -1,0 +1,72 @@
+"""The books of a run: names and codes, tasks offered and resolved, tables in pieces."""
+
+import numpy as np
+import pytest
+
+from testbed.record.tables import LATE, ON_TIME, STAGES, TASKS, UNANSWERED, Names, Pile, TaskBook, task_rows
+from tests.load.builders import model
+
+
+def tasks(*ids, outcome=UNANSWERED):
+    return task_rows([(k, k / 10, 0.5, np.nan, 0.0, 0, 0, 1, outcome) for k in ids])
+
+
+def test_names_follow_from_the_model_and_instances_grow():
+    names = Names.of(model())
+    assert (names.ingresses, names.types, names.nodes) == (("gw1", "gw2"), ("a", "b"), ("n1", "n2"))
+    assert (names.stages, names.services) == (("image", "llm"), ("llm", "image"))
+    assert names.stage_of.tolist() == [[0, 1], [0, -1]]
+    assert names.service_of.tolist() == [[1, 0], [1, -1]]
+    assert [names.instance(i) for i in ("x", "y", "x")] == [0, 1, 0] and names.instances == ["x", "y"]
+
+
+def test_rows_are_small():
+    """A run of a million tasks and seven million visits keeps all of them in memory."""
+    assert (TASKS.itemsize, STAGES.itemsize) == (48, 48)
+
+
+def test_every_task_has_one_row_in_order_of_its_id():
+    book = TaskBook()
+    book.offer(tasks(1, 2, 3))
+    book.offer(tasks(*range(4, 3001)))
+    book.resolve(tasks(3, 1, outcome=ON_TIME))
+    book.resolve(tasks(2, outcome=LATE))
+    book.resolve(tasks())
+    assert (book.offered, book.resolved, book.on_time) == (3000, 3, 2)
+    assert book.rows()["id"].tolist() == list(range(1, 3001))
+    assert book.rows()["outcome"][:4].tolist() == [ON_TIME, LATE, ON_TIME, UNANSWERED]
+    assert book.intended(0.25) == 2 and book.intended(0.3) == 3
+
+
+@pytest.mark.parametrize("strange", [(3,), (0,), (-1,)])
+def test_a_row_of_a_task_nobody_offered_is_refused(strange):
+    book = TaskBook()
+    book.offer(tasks(1, 2))
+    with pytest.raises(ValueError, match="2 were offered"):
+        book.resolve(tasks(*strange))
+
+
+def test_a_second_row_of_a_task_is_refused():
+    for batches in ([(1, 1)], [(1,), (1,)]):
+        book = TaskBook()
+        book.offer(tasks(1, 2))
+        with pytest.raises(ValueError, match="second row"):
+            for ids in batches:
+                book.resolve(tasks(*ids))
+
+
+def test_ids_carry_on():
+    book = TaskBook()
+    book.offer(tasks(1, 2))
+    with pytest.raises(ValueError, match="carry on"):
+        book.offer(tasks(4))
+
+
+def test_a_pile_keeps_its_order():
+    pile = Pile(TASKS)
+    assert len(pile.rows()) == 0
+    for ids in ((1, 2), (), (3,)):
+        pile.add(tasks(*ids))
+    assert pile.rows()["id"].tolist() == [1, 2, 3]
+    pile.add(tasks(4))
+    assert pile.rows()["id"].tolist() == pile.rows()["id"].tolist() == [1, 2, 3, 4]
