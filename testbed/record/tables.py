@@ -40,7 +40,8 @@ TASKS = np.dtype(
     align=True,
 )
 
-#: stage: code of the stage's name (`Names.stages`). attempt counts from 1. started, finished: NaN for "not".
+#: stage: code of the stage's name (`Names.stages`). attempt counts from 1. started: NaN for a visit that was not
+#: served. finished: also of one that was dropped, when; NaN for one that was lost.
 STAGES = np.dtype(
     [
         ("task", "i8"),

@@ -116,6 +116,8 @@ def test_a_request_that_cannot_be_done_in_time_is_dropped_when_it_comes_up(bed, 
     failed = [f for f in peer.replies(3) if f.kind == wire.FAILED]
     assert [f.header for f in failed] == [{"task": hopeless, "attempt": 1, "stage": "a", "why": "expired"}]
     assert max(w for b in bed.batches for w in b.waits.get("a", ())) >= 0.29  # it counts with the wait it had
+    row = next(s for s in bed.stages if s.outcome == "dropped")
+    assert row.started is None and row.finished - row.arrived >= 0.29, "and its row says so"
 
 
 def test_without_early_drop_everything_is_served(bed, start):

@@ -155,7 +155,7 @@ class Books:
                 attempt,
                 self._nominal(arrived),
                 None if started is None else self._nominal(started),
-                self._nominal(finished) if outcome == "done" and finished is not None else None,
+                None if finished is None or outcome == "lost" else self._nominal(finished),
                 outcome,
             )
         )
