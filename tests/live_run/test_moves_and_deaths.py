@@ -28,6 +28,7 @@ class OneMove:
     """As `static`, but at slot MOVE_AT the only instance of `cut` moves to a node of the other cluster."""
 
     name: str = "one_move"
+    routing: str = "estimate"
 
     def place(self, model: Model, parameters: Any) -> Placement:
         return policies.get("static").place(model, parameters)
