@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 #: Source of a stage input that comes from the task's own gateway.
 INGRESS = "ingress"
+#: Least power gain of a fading access channel: a deeper fade would be an outage, not a slow task.
+LEAST_GAIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
