@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from testbed.record.tables import Array
 from testbed.scenario.model import Arrivals
 from testbed.scenario.streams import stream
 
@@ -57,18 +59,18 @@ class Intensity:
                 total += (a + b) / 2 * (end - start) if end < float("inf") else 0.0
         return self._table
 
-    def inverse(self, target: float) -> float:
-        """The t with ∫₀ᵗ λ = target; infinity where λ stays at 0 before that."""
-        pieces = self._pieces()
-        i = max(bisect_left(pieces, target, key=lambda p: p[4]) - 1, 0)
-        start, end, a, b, total = pieces[i]
-        left = target - total
-        slope = 0.0 if end == float("inf") else (b - a) / (end - start)
+    def inverse(self, targets: ArrayLike) -> Array:
+        """The t with ∫₀ᵗ λ = target, for each; infinity where λ stays at 0 before that."""
+        start, end, a, b, total = np.array(self._pieces()).T
+        left = np.asarray(targets, float)
+        i = np.maximum(np.searchsorted(total, left, side="left") - 1, 0)
+        left = left - total[i]
+        slope = (b[i] - a[i]) / (end[i] - start[i])  # 0 in the last piece, which never ends
         # the root of slope/2 x² + a x = left, in the form that does not cancel; rounding may pass below zero
-        speed = a + max(a * a + 2.0 * slope * left, 0.0) ** 0.5
-        if speed == 0.0:
-            return end if left <= 0.0 else float("inf")
-        return min(start + 2.0 * left / speed, end)
+        speed = a[i] + np.sqrt(np.maximum(a[i] * a[i] + 2.0 * slope * left, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.minimum(start[i] + 2.0 * left / speed, end[i])
+        return np.where(speed > 0.0, found, np.where(left <= 0.0, end[i], np.inf))
 
     def integral(self, t: float) -> float:
         """∫₀ᵗ λ, expected arrivals by t."""

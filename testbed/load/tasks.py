@@ -7,46 +7,72 @@ else, so two policies, two worlds and two spikes of one seed still share every d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from controller.model import Law, Model, TaskType
+from controller.model import Model
+from testbed.load.draws import BLOCK, Block, Drawer
+from testbed.load.laws import exponential
 from testbed.load.shapes import Intensity
 from testbed.load.trace import TraceWindow
-from testbed.record.tables import Names
-from testbed.scenario.streams import stream
+from testbed.record.tables import Array, Names
+from testbed.scenario.streams import uniforms
 from testbed.world.base import TaskBatch
 
 
-def factor(law: Law, rng: np.random.Generator) -> float:
-    """Multiplier of the work, from a law of mean 1 (controller.model.Law). A gamma *rate* divides the work."""
-    if law.kind == "uniform":
-        return 1.0 + law.spread * (2.0 * rng.random() - 1.0)
-    if law.kind == "exponential":
-        return float(rng.exponential())
-    if law.kind == "lognormal":
-        sigma2 = math.log1p(law.cv**2)
-        return float(rng.lognormal(-sigma2 / 2, math.sqrt(sigma2)))
-    if law.kind == "gamma":
-        return 1.0 / max(float(rng.gamma(law.shape, 1.0 / law.shape)), law.floor)
-    return 1.0
+class _Arrivals:
+    """One ingress's arrivals: unit-rate targets by blocks, read through its intensity, handed out in order."""
+
+    def __init__(self, name: str, intensity: Intensity, seed: int) -> None:
+        self.name, self.intensity, self.seed = name, intensity, seed
+        self._blocks, self._total = 0, 0.0
+        self._targets, self._times = np.empty(0), np.empty(0)  # of arrivals not yet handed out
+
+    def set_factor(self, value: float, at: float, since: float) -> None:
+        """Times that were not handed out move; what was asked for, up to `since`, is history."""
+        self.intensity.set_factor(value, at)
+        self._times = np.maximum(self.intensity.inverse(self._targets), since)
+
+    def before(self, time: float) -> Array:
+        """Times of the arrivals before `time` that were not handed out yet, s."""
+        while not len(self._times) or self._times[-1] < time:
+            self._extend()
+        n = int(np.searchsorted(self._times, time, side="left"))
+        out, self._targets, self._times = self._times[:n], self._targets[n:], self._times[n:]
+        return out
+
+    def _extend(self) -> None:
+        """The next BLOCK targets: sums of Exp(1), four to a counter."""
+        u = uniforms(self._blocks * BLOCK // 4, BLOCK // 4, self.seed, "arrivals", self.name).ravel()
+        targets = np.cumsum(np.concatenate([[self._total], exponential(u)]))[1:]
+        self._blocks, self._total = self._blocks + 1, float(targets[-1])
+        self._targets = np.concatenate([self._targets, targets])
+        self._times = np.concatenate([self._times, self.intensity.inverse(targets)])
 
 
 @dataclass
-class _Ingress:
-    """Where one ingress's arrival process stands."""
+class _Shelf:
+    """Tasks of one ingress in order: which comes next, and the block it lies in."""
 
     name: str
-    intensity: Intensity
-    gaps: np.random.Generator
-    target: float = 0.0  # cumulative intensity of the next arrival
-    count: int = 0
+    code: int
+    drawer: Drawer
+    block: Block | None = None
+    next: int = 0
 
-    def __post_init__(self) -> None:
-        self.target = float(self.gaps.exponential())
+    def take(self, n: int) -> list[tuple[Block, slice]]:
+        """The next n tasks, by pieces of blocks."""
+        out = []
+        while n:
+            index, inside = divmod(self.next, BLOCK)
+            if self.block is None or self.block.first != index * BLOCK:
+                self.block = self.drawer.block(self.name, index)
+            some = min(n, BLOCK - inside)
+            out.append((self.block, slice(inside, inside + some)))
+            self.next, n = self.next + some, n - some
+        return out
 
 
 @dataclass
@@ -62,24 +88,25 @@ class TaskSource:
     horizon: float
     intensities: Mapping[str, Intensity] = field(default_factory=dict)
     trace: TraceWindow | None = None
-    _ingresses: list[_Ingress] = field(default_factory=list)
     _drawn_to: float = 0.0
     _next: int = 1
-    _log: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._names = Names.of(self.model)
-        self._ingresses = [
-            _Ingress(name, self.intensities[name], stream(self.seed, "arrivals", name)) for name in self.intensities
-        ]
+        self._names = names = Names.of(self.model)
+        drawer = Drawer(self.model, names, self.seed)
+        self._shelves = [_Shelf(o, code, drawer) for code, o in enumerate(names.ingresses)]
+        self._arrivals = {o: _Arrivals(o, shape, self.seed) for o, shape in self.intensities.items()}
+        self._log: dict[str, list[Array]] = {o: [] for o in names.ingresses}  # times handed out
+        core = {m.name for m in self.model.core}
+        self._is_core = np.array([m.name in core for m in self.model.services()])[names.service_of]
 
     def set_factor(self, ingress: str, value: float, at: float) -> None:
         """From `at` on the intensity of `ingress` is multiplied by value (a load fault; 1 ends it)."""
-        self.intensities[ingress].set_factor(value, max(at, self._drawn_to))
+        self._arrivals[ingress].set_factor(value, max(at, self._drawn_to), self._drawn_to)
 
     def count(self, ingress: str, start: float, end: float) -> int:
         """Tasks drawn for `ingress` with an intended send in [start, end)."""
-        return sum(1 for at, name in self._log if name == ingress and start <= at < end)
+        return sum(int(np.count_nonzero((start <= at) & (at < end))) for at in self._log[ingress])
 
     def expected(self, ingress: str, start: float, end: float) -> float:
         """∫ λ over [start, end), cut at what has been drawn; the trace's own count where arrivals are a trace."""
@@ -91,56 +118,38 @@ class TaskSource:
     def until(self, time: float) -> TaskBatch:
         """Tasks intended in [what was asked for before, time), by time. Empty when nothing is left."""
         time = min(time, self.horizon)
-        found: list[tuple[float, str, int]] = []
-        if time > self._drawn_to:
-            for o in self._ingresses:
-                while (at := o.intensity.inverse(o.target)) < time:
-                    found.append((at, o.name, o.count))
-                    o.count += 1
-                    o.target += float(o.gaps.exponential())
-            if self.trace is not None:
-                found += self.trace.between(self._drawn_to, time)
-            self._drawn_to = time
-            self._log += [(at, ingress) for at, ingress, _ in found]
-        return self._draw(sorted(found))
+        start, self._drawn_to = self._drawn_to, max(time, self._drawn_to)
+        if time <= start:
+            return self._batch([])
+        if self.trace is None:
+            return self._batch(
+                [(s, self._arrivals[s.name].before(time)) for s in self._shelves if s.name in self._arrivals]
+            )
+        rows = self.trace.rows(start, time)
+        mine = [(s, rows[self.trace.dealt[rows] == self.trace.names.index(s.name)]) for s in self._shelves]
+        batch = self._batch([(s, self.trace.times[k]) for s, k in mine])
+        k = np.concatenate([k for _, k in mine])
+        k = k[np.argsort(self.trace.times[k], kind="stable")]
+        size, light, core = self.trace.scales[k].T
+        work = batch.work * np.where(self._is_core[batch.type], core[:, None], light[:, None])
+        return replace(batch, size=size, access=batch.access * size, work=work)
 
-    def _draw(self, found: Sequence[tuple[float, str, int]]) -> TaskBatch:
-        n, first = len(found), self._next
-        self._next += n
-        batch = TaskBatch(
-            np.arange(first, first + n, dtype=np.int64), np.empty(n, np.int16), np.empty(n, np.int16),
-            np.empty(n), np.empty(n), np.empty(n), np.ones(n), np.zeros((n, self._names.stage_of.shape[1])),
+    def _batch(self, parts: Sequence[tuple[_Shelf, Array]]) -> TaskBatch:
+        """The next tasks of each shelf at the times given, by time; of two at one time the lower ingress's first."""
+        pieces = [(s.code, block, part) for s, at in parts for block, part in s.take(len(at))]
+        for s, at in parts:
+            self._log[s.name].append(at)
+        at = np.concatenate([np.empty(0), *(at for _, at in parts)])
+        order = np.argsort(at, kind="stable")
+        first, self._next = self._next, self._next + len(at)
+
+        def column(name: str, empty: Array) -> Array:
+            return np.concatenate([empty, *(getattr(block, name)[part] for _, block, part in pieces)])[order]
+
+        nothing = np.empty(0, np.int16)
+        ingress = np.concatenate([nothing, *(np.full(p.stop - p.start, code, np.int16) for code, _, p in pieces)])
+        return TaskBatch(
+            np.arange(first, self._next), ingress[order], column("type", nothing), at[order],
+            column("deadline", np.empty(0)), column("access", np.empty(0)), np.ones(len(at)),
+            column("work", np.empty((0, self._names.stage_of.shape[1]))),
         )  # fmt: skip
-        for i, (at, ingress, k) in enumerate(found):
-            self._draw_one(batch, i, at, ingress, k)
-        return batch
-
-    def _draw_one(self, batch: TaskBatch, i: int, at: float, ingress: str, k: int) -> None:
-        rng = stream(self.seed, "task", ingress, k)
-        kind = self._kind(float(rng.random()))
-        size = work_in = work_out = 1.0
-        if self.trace is not None:
-            size, work_in, work_out = self.trace.scales(k)
-        batch.ingress[i], batch.type[i] = self._names.ingresses.index(ingress), self._names.types.index(kind.name)
-        batch.at[i], batch.deadline[i], batch.size[i] = at, kind.deadline, size
-        batch.access[i] = self._access(kind, size, stream(self.seed, "access", ingress, k))
-        for column, stage in enumerate(kind.stages):
-            m = self.model.service(stage.service)
-            draw = factor(m.law, stream(self.seed, "work", ingress, k, stage.name))
-            is_core = any(c.name == m.name for c in self.model.core)
-            batch.work[i, column] = m.work * draw * (work_out if is_core else work_in)
-
-    def _kind(self, u: float) -> TaskType:
-        total = sum(n.share for n in self.model.tasks)
-        for n in self.model.tasks:
-            u -= n.share / total
-            if u < 0:
-                return n
-        return self.model.tasks[-1]
-
-    def _access(self, kind: TaskType, size: float, rng: np.random.Generator) -> float:
-        """Transmission of the task's input over its private channel, power gain Gamma(m, 1/m), s."""
-        gain = float(rng.gamma(self.model.access.m, 1.0 / self.model.access.m)) if self.model.access.m > 0 else 1.0
-        rate = self.model.access.rate * max(gain, 0.02)  # a deeper fade would be an outage, not a slow task
-        total = sum(i.bytes for s in kind.stages for i in s.inputs if i.source == "ingress")
-        return 8.0 * total * size / rate

@@ -9,12 +9,15 @@ Every factor is cut to [0.1, 4]. Requests are dealt to ingresses by the true wei
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from testbed.catalogue import nearest
 from testbed.errors import InputError, Problem
+from testbed.record.tables import Array
 from testbed.scenario.model import ArrivalTrace
 from testbed.scenario.streams import stream
 
@@ -26,32 +29,25 @@ KNOWN_COLUMNS = {"size_in": "ContextTokens", "size_out": "GeneratedTokens"}
 
 
 class TraceWindow:
-    """The part of a trace a run uses: times from 0, s; factors per request.
+    """The part of a trace a run uses.
 
-    time k = (recorded − start) rescaled so that the mean rate over the window is `trace.rate` (if given) × load.
+    times [n]: from 0, s; time k = (recorded − start) rescaled so that the mean rate over the window is `trace.rate`
+    (if given) × load. scales [n, 3]: factors on bytes, light work and core work. dealt [n]: whose request it is, a
+    position in `names`.
     """
 
     def __init__(
-        self, times: list[float], scales: list[tuple[float, float, float]], weights: Mapping[str, float], seed: int
-    ) -> None:
-        self.times, self._scales = times, scales
-        self.names, cumulative = list(weights), 0.0
-        self._bounds: list[float] = []
-        for name in self.names:
-            cumulative += weights[name]
-            self._bounds.append(cumulative)
-        self._dealt = stream(seed, "trace-ingress").random(len(times)) * cumulative
+        self, times: Sequence[float], scales: Sequence[tuple[float, float, float]], weights: Mapping[str, float],
+        seed: int,
+    ) -> None:  # fmt: skip
+        self.times, self.scales, self.names = np.array(times), np.array(scales), list(weights)
+        bounds = np.cumsum(list(weights.values()))
+        draws = stream(seed, "trace-ingress").random(len(times)) * bounds[-1]
+        self.dealt = np.searchsorted(bounds, draws)
 
-    def ingress(self, k: int) -> str:
-        return next(n for n, bound in zip(self.names, self._bounds, strict=True) if self._dealt[k] <= bound)
-
-    def between(self, start: float, end: float) -> list[tuple[float, str, int]]:
-        """(time, ingress, row) of the requests in [start, end)."""
-        return [(t, self.ingress(k), k) for k, t in enumerate(self.times) if start <= t < end]
-
-    def scales(self, k: int) -> tuple[float, float, float]:
-        """Factors of row k on bytes, light work and core work."""
-        return self._scales[k]
+    def rows(self, start: float, end: float) -> Array:
+        """Numbers of the requests in [start, end)."""
+        return np.arange(*np.searchsorted(self.times, [start, end]))
 
 
 def _time(text: str) -> float:

@@ -1,5 +1,5 @@
 """Random streams keyed by (seed, name); they live one floor down because generated topologies draw too."""
 
-from testbed.topology.streams import stream
+from testbed.topology.streams import stream, uniforms
 
-__all__ = ["stream"]
+__all__ = ["stream", "uniforms"]

@@ -4,11 +4,12 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from controller.model import Law
+from testbed.load import draws, tasks
 from testbed.load.shapes import Intensity
-from testbed.load.tasks import TaskSource, factor
-from testbed.scenario.streams import stream
+from testbed.load.tasks import TaskSource
+from testbed.load.trace import TraceWindow
 from testbed.world.base import TaskBatch
 from tests.load.builders import model
 
@@ -34,6 +35,59 @@ def test_windows_do_not_matter():
     assert np.all(np.diff(whole["at"]) >= 0)
 
 
+def test_the_size_of_a_block_does_not_matter(monkeypatch):
+    whole = columns([source(rate=400.0).until(10.0)])
+    assert len(whole["id"]) > 3000
+    for module in (draws, tasks):
+        monkeypatch.setattr(module, "BLOCK", 64)
+    assert same(whole, columns([source(rate=400.0).until(10.0)]))
+
+
+def test_a_task_does_not_depend_on_how_many_came_before_it_elsewhere():
+    """The k-th task of an ingress is the same under another load: only its time moves."""
+    one, three = source(rate=20.0).until(50.0), source(rate=60.0).until(50.0)
+    for o in (0, 1):
+        a, b = np.flatnonzero(one.ingress == o), np.flatnonzero(three.ingress == o)
+        assert len(b) > len(a) > 300
+        for name in ("type", "work", "access", "deadline"):
+            assert np.array_equal(getattr(one, name)[a], getattr(three, name)[b[: len(a)]])
+
+
+def test_tasks_of_one_ingress_are_not_those_of_another():
+    t = source().until(50.0)
+    assert not set(t.access[t.ingress == 0]) & set(t.access[t.ingress == 1])
+
+
+def test_access_and_work_follow_their_laws_and_each_other_not_at_all():
+    t = source(rate=400.0).until(50.0)
+    gain, rate = 8 * 2e6 / 150e6 / t.access, 0.03 / t.work[:, 0]
+    assert stats.kstest(gain, stats.gamma(3, scale=1 / 3).cdf).pvalue > 1e-3
+    floored = stats.gamma(2, scale=1 / 2)
+    assert (
+        stats.kstest(rate[rate > 0.1001], lambda x: (floored.cdf(x) - floored.cdf(0.1)) / floored.sf(0.1)).pvalue > 1e-3
+    )
+    assert abs(np.corrcoef(gain, rate)[0, 1]) < 4 / len(t) ** 0.5
+    assert abs(np.corrcoef(gain, t.type)[0, 1]) < 4 / len(t) ** 0.5
+
+
+def test_a_trace_scales_bytes_light_and_core_work_by_its_rows():
+    times, scales = [0.0, 0.5, 0.5, 2.0, 9.0], [(0.5, 0.5, 4.0), (2.0, 2.0, 1.0), (1.0, 1.0, 1.0), (3.0, 3.0, 0.1)]
+    window = TraceWindow(times, [*scales, (1.0, 1.0, 1.0)], {"gw2": 0.5, "gw1": 0.5}, 1)
+    found = TaskSource(model(), {"gw1": 0.5, "gw2": 0.5}, 1, 50.0, {}, window)
+    flat = TraceWindow(times, [(1.0, 1.0, 1.0)] * 5, {"gw2": 0.5, "gw1": 0.5}, 1)
+    plain = TaskSource(model(), {"gw1": 0.5, "gw2": 0.5}, 1, 50.0, {}, flat)
+    a, b = columns([found.until(0.4), found.until(5.0)]), columns([plain.until(5.0)])
+    assert a["at"].tolist() == [0.0, 0.5, 0.5, 2.0]
+    assert sorted(zip(a["at"], a["size"], strict=True)) == [(0.0, 0.5), (0.5, 1.0), (0.5, 2.0), (2.0, 3.0)]
+    assert np.array_equal(a["ingress"], b["ingress"])
+    assert a["access"] == pytest.approx(b["access"] * a["size"])
+    assert a["work"][:, 0] == pytest.approx(b["work"][:, 0] * a["size"]), "image is a light service"
+    core = {0.5: 4.0, 2.0: 1.0, 1.0: 1.0, 3.0: 0.1}
+    assert a["work"][:, 1] == pytest.approx(b["work"][:, 1] * [core[x] for x in a["size"]]), "llm a core one"
+    assert found.count("gw1", 0, 5) + found.count("gw2", 0, 5) == 4
+    assert found.expected("gw1", 0, 5) == found.count("gw1", 0, 5)
+
+
 def test_seeds_differ_and_repeat():
     one, again, other = (columns([source(seed).until(50.0)]) for seed in (1, 1, 2))
     assert same(one, again) and not same(one, other)
@@ -54,21 +108,6 @@ def test_counts_follow_the_intensity():
     assert s.expected("gw1", 100.0, 400.0) == pytest.approx(9000.0)
     assert abs(s.count("gw1", 100.0, 400.0) - 9000) < 5 * 9000**0.5
     assert abs(s.count("gw2", 0.0, 400.0) - 4000) < 5 * 4000**0.5
-
-
-@pytest.mark.parametrize(
-    "law",
-    [Law(), Law("uniform", spread=0.3), Law("exponential"), Law("lognormal", cv=0.8)],
-)
-def test_laws_have_mean_one(law):
-    draws = np.array([factor(law, stream(3, "law", law.kind, k)) for k in range(6000)])
-    assert draws.mean() == pytest.approx(1.0, abs=5 * max(draws.std(), 1e-9) / len(draws) ** 0.5 + 1e-9)
-
-
-def test_a_gamma_rate_is_floored():
-    draws = [factor(Law("gamma", shape=1.0, floor=0.1), stream(3, "floor", k)) for k in range(3000)]
-    assert max(draws) == pytest.approx(10.0)
-    assert np.mean([1 / d for d in draws]) == pytest.approx(1.0, abs=0.1)
 
 
 def test_types_come_by_share_and_access_by_its_rate():
