@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import decisions, live, placement
+from benchmarks import decisions, live, placement, verdicts
 
 
 def main() -> int:
     """Run the parts asked for (default: all)."""
-    parts = {"placement": placement.main, "decisions": decisions.main, "live": live.main}
+    parts = {"placement": placement.main, "decisions": decisions.main, "live": live.main, "verdicts": verdicts.main}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", help=f"of {', '.join(parts)}; default all")
     chosen = parser.parse_args().part or list(parts)

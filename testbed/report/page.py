@@ -12,7 +12,7 @@ from typing import Any
 from testbed.record.folder import read_rows
 from testbed.report.closing import closing
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}pre{background:#f5f5f2;padding:1rem;overflow:auto;font-size:13px}
 .pass{color:#17702d}.fail{color:#b3261e}.unknown,.pending{color:#8a6100}table{border-collapse:collapse}
 td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
@@ -32,7 +32,7 @@ def page(folder: Path) -> str:
     verdict = summary["verdict"]
     return "\n".join(
         [
-            f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}: {verdict}</title><style>{_STYLE}</style>",
+            f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}: {verdict}</title><style>{STYLE}</style>",
             f"<h1>{name} · <span class={verdict}>{verdict}</span></h1>",
             f"<pre>{html.escape(closing(summary, '.'))}</pre>",
             "<h2>On time through the run</h2>",

@@ -171,13 +171,44 @@ class Run(Strict):
     k_cpu: Positive | None = None  # node quota = C_v ÷ K_cpu; None: 1 when idle, what fits the machine when busy
 
 
+#: A value that `--set` takes: what a claim changes of its scenario.
+Value = bool | int | float | str
+
+
+class Against(Strict):
+    """The other side of a paired claim: the same seeds under another policy, or with other values, or both."""
+
+    policy: Name | None = None
+    set: dict[str, Value] = {}  # path → value, as with --set
+    by: Literal["difference", "ratio"] = "difference"  # this minus, or divided by, the other
+
+
+class Sweep(Strict):
+    """A claim over several values of one setting, on the same seeds."""
+
+    path: str
+    values: Annotated[list[Value], Field(min_length=2, max_length=1000)]
+    rule: Literal["each", "drop"] = "each"  # it holds at each value | of the metric's drop from each value to the next
+
+
 class Claim(Strict):
+    """At least or at most a threshold, on the mean over a fixed number of runs with seeds run.seed, +1, …"""
+
     id: Name
     metric: str  # dotted path into summary.json, e.g. "on_time_rate"
     at_least: Number | None = None
     at_most: Number | None = None
     confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.95
     runs: Annotated[Count, Field(ge=1, le=10000)] = 1
+    statistic: Literal["mean", "worst"] = "mean"  # worst: every single run has to hold; no interval
+    set: dict[str, Value] = {}  # changes of the scenario for this claim: path → value, as with --set
+    against: Against | None = None
+    sweep: Sweep | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether one run of the scenario as it stands decides it."""
+        return self.runs == 1 and not self.set and self.against is None and self.sweep is None
 
 
 class Scenario(Strict):

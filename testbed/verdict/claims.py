@@ -1,7 +1,7 @@
 """Claims against one run's summary. Unknown is never pass.
 
 A claim with `runs: 1` is a point check on a single run: estimate against threshold, no interval. One with more
-runs is pending here; a fixed set of runs decides it.
+runs, or with other settings than the scenario's own, is pending here; a fixed set of runs decides it (decide.py).
 """
 
 from __future__ import annotations
@@ -27,16 +27,20 @@ def value_of(summary: Mapping[str, Any], metric: str) -> float | None:
 def judge(claim: Claim, summary: Mapping[str, Any]) -> dict[str, Any]:
     """One entry of summary.json's `claims`."""
     estimate = value_of(summary, claim.metric)
-    if claim.runs > 1:
+    if not claim.single:
         verdict = "pending"
     elif estimate is None or not summary["valid"]:
         verdict = "unknown"
     else:
-        holds = (claim.at_least is None or estimate >= claim.at_least) and (
-            claim.at_most is None or estimate <= claim.at_most
-        )
-        verdict = "pass" if holds else "fail"
+        verdict = "pass" if holds(claim, estimate) else "fail"
     return {"id": claim.id, "verdict": verdict, "estimate": estimate, "lower": None, "upper": None, "runs": 1}
+
+
+def holds(claim: Claim, value: float) -> bool:
+    """Whether a value is on the claimed side of the threshold."""
+    if claim.at_least is not None and value < claim.at_least:
+        return False
+    return claim.at_most is None or value <= claim.at_most
 
 
 def overall(judged: Sequence[Mapping[str, Any]], valid: bool) -> str:

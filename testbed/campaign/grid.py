@@ -1,0 +1,174 @@
+"""Many runs: cells of one or more scenarios, each in a folder of its own, on as many processes as asked for.
+
+A folder is whole or absent: a run that was cut short leaves no completion marker and is made again. Runs of one seed
+share a worker, because they share their core placement, which is the longest part of a twin run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import pickle
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controller.decision import Placement
+from testbed.errors import CannotRun, ShaketableError
+from testbed.record.folder import MARKER
+from testbed.run.execute import execute, new_run_id
+from testbed.run.prepare import Prepared, load, prepare
+from testbed.run.worlds import bins, make_world
+from testbed.verdict.cells import Cell
+
+#: (runs ended so far, of how many, words on the last one)
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run to be made. folder: where its records go."""
+
+    file: Path
+    cell: Cell
+    world: str
+    folder: Path
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        return (*self.cell.sets, f"run.seed={self.cell.seed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """error: why there is no run, None where there is one."""
+
+    job: Job
+    error: str | None = None
+
+
+def check(jobs: Sequence[Job]) -> None:
+    """Every distinct setting is valid, or InputError, before anything runs."""
+    for file, sets in dict.fromkeys((j.file, j.cell.sets) for j in jobs):
+        load(file, sets)
+
+
+def run_all(jobs: Sequence[Job], workers: int, progress: Progress) -> list[Outcome]:
+    """Make what is not there yet. Live runs go one at a time in this process, twin runs to `workers` processes."""
+    groups = _by_seed(jobs)
+    total, ended = len(jobs), 0
+    outcomes: list[Outcome] = []
+
+    def note(found: Iterable[Outcome]) -> None:
+        nonlocal ended
+        for outcome in found:
+            ended += 1
+            outcomes.append(outcome)
+            progress(ended, total, f"{outcome.job.file.stem} {outcome.job.cell.name}: {outcome.error or 'done'}")
+
+    if workers == 1 or len(groups) == 1 or any(j.world == "live" for j in jobs):
+        for group in groups:
+            note(run_group(group))
+        return outcomes
+    with ProcessPoolExecutor(min(workers, len(groups)), multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(run_group_whole, group) for group in groups]
+        try:
+            for done in as_completed(waiting):
+                note(done.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return outcomes
+
+
+def _by_seed(jobs: Sequence[Job]) -> list[list[Job]]:
+    groups: dict[tuple[Path, int], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.file, job.cell.seed), []).append(job)
+    return list(groups.values())
+
+
+def run_group_whole(jobs: Sequence[Job]) -> list[Outcome]:
+    """In a worker: outcomes travel back together."""
+    return list(run_group(jobs))
+
+
+def run_group(jobs: Sequence[Job]) -> Iterable[Outcome]:
+    """Runs that share a seed, one after the other."""
+    placements: dict[bytes, Placement] = {}
+    for job in jobs:
+        try:
+            _one(job, placements)
+        except ShaketableError as error:
+            yield Outcome(job, str(error))
+        else:
+            yield Outcome(job)
+
+
+def _one(job: Job, placements: MutableMapping[bytes, Placement]) -> None:
+    prepared = prepare(job.file, job.sets, job.world, remembering(placements))
+    if is_complete(job.folder, prepared):
+        return
+    if job.folder.exists():
+        shutil.rmtree(job.folder)  # of a run that was cut short: it has no completion marker, or is another plan's
+    world = make_world(job.world, run_id := new_run_id(), _quiet)
+    if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
+        raise CannotRun(f"the {job.world} world can't run this: {'; '.join(problems)}")
+    execute(prepared, world, job.folder, bins, lambda status: None, _quiet, run_id, latest=False)
+
+
+def is_complete(folder: Path, prepared: Prepared) -> bool:
+    """Whether this very run, of this scenario, seed and world, lies there whole."""
+    if not (folder / MARKER).is_file():
+        return False
+    try:
+        found = json.loads((folder / "summary.json").read_text())
+        key = found["scenario"]["sha256"], found["seed"], found["world"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(key == (prepared.sha256, prepared.seed, prepared.world))
+
+
+def remembering(placements: MutableMapping[bytes, Placement]) -> Callable[..., Placement]:
+    """A policy's `place`, asked once per policy, model and parameters: it is pure."""
+
+    def place(policy: Any, model: Any, parameters: Mapping[str, float]) -> Placement:
+        key = hashlib.sha256(pickle.dumps((policy.name, model, sorted(parameters.items())))).digest()
+        if key not in placements:
+            placements[key] = policy.place(model, parameters)
+        return placements[key]
+
+    return place
+
+
+def summary_of(folder: Path) -> dict[str, Any] | None:
+    """summary.json of a whole run, or None."""
+    if not (folder / MARKER).is_file():
+        return None
+    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return found
+
+
+def _quiet(text: str) -> None:
+    """Progress of single runs is not shown among many."""
+
+
+@dataclass
+class Clock:
+    """Time left by the pace so far; wall clock, shown and never recorded."""
+
+    begun: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.begun = time.monotonic()
+
+    def left(self, ended: int, total: int) -> str:
+        if not ended:
+            return ""
+        seconds = (time.monotonic() - self.begun) / ended * (total - ended)
+        return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
