@@ -119,7 +119,7 @@ def _one(job: Job, placements: MutableMapping[bytes, Placement]) -> None:
     world = make_world(job.world, run_id := new_run_id(), _quiet)
     if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
         raise CannotRun(f"the {job.world} world can't run this: {'; '.join(problems)}")
-    execute(prepared, world, job.folder, bins, lambda status: None, _quiet, run_id, latest=False)
+    execute(prepared, world, job.folder, bins(), lambda status: None, _quiet, run_id, latest=False)
 
 
 def is_complete(folder: Path, prepared: Prepared) -> bool:

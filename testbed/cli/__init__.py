@@ -85,6 +85,17 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--json", action="store_true", help="print summary.json at the end, progress to stderr")
     _sets(c)
 
+    c = _word(words, "verify", _verify, "the fixed runs of each claim, then its verdict; a page and JUnit XML")
+    c.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    c.add_argument(
+        "--in", dest="world", choices=("live", "twin"), default="live", help="the world to run in (default live)"
+    )
+    c.add_argument("--runs", type=_positive, metavar="N", help="instead of each claim's own number (those above 1)")
+    c.add_argument("--workers", type=_positive, metavar="N", help="processes for twin runs (default: one per core)")
+    c.add_argument("--out", type=Path, metavar="DIR", help="records and page (default results/verify-NAME-PLAN)")
+    c.add_argument("--json", action="store_true", help="print verdicts.json at the end, progress to stderr")
+    _sets(c)
+
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
@@ -101,6 +112,13 @@ def _word(words: Any, name: str, do: Any, text: str) -> argparse.ArgumentParser:
     )
     c.set_defaults(do=do)
     return c
+
+
+def _positive(text: str) -> int:
+    """A count on the command line."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1")
+    return int(text)
 
 
 def _sets(c: argparse.ArgumentParser) -> None:
@@ -159,6 +177,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from testbed.cli.run import run_once
 
     return run_once(arguments.file, _overrides(arguments), arguments.world, arguments.out, arguments.json)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from testbed.cli.verify import verify_files
+
+    a = arguments
+    return verify_files(a.files, a.sets, a.world, a.runs, a.out, a.workers, a.json)
 
 
 def _report(arguments: argparse.Namespace) -> int:

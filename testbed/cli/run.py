@@ -14,28 +14,23 @@ from testbed.record.folder import read
 from testbed.report.closing import closing
 from testbed.run.execute import default_folder, execute, new_run_id
 from testbed.run.prepare import prepare
+from testbed.run.worlds import bins, make_world
 from testbed.verdict.claims import EXIT
 
 
 def run_once(file: Path, sets: Sequence[str], world_name: str, out: Path | None, as_json: bool) -> int:
     """Prepare, run, print. Returns the exit code of design.md §5."""
-    if world_name == "twin":
-        raise CannotRun("the twin is not part of this release; run --in live (the default)")
     prepared = prepare(file, sets, world_name)
-    from testbed.world.live.inability import cannot
-    from testbed.world.live.links.mahimahi import bins
-    from testbed.world.live.world import LiveWorld
-
-    if problems := cannot(prepared.scenario, prepared.resolved.topology):
-        raise CannotRun("the live world can't run this scenario:\n  " + "\n  ".join(problems))
     folder = out or default_folder(prepared, Path("results"))
     console = Console(stderr=as_json, highlight=False)
     run_id = new_run_id()
     with Dashboard(console) as board:
         board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
         board.say(f"run {run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {folder}")
-        world = LiveWorld(run_id, board.say)
-        summary = execute(prepared, world, folder, lambda f: bins(f, 0.1), board.show, board.say, run_id)
+        world = make_world(world_name, run_id, board.say)
+        if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
+            raise CannotRun(f"the {world_name} world can't run this scenario:\n  " + "\n  ".join(problems))
+        summary = execute(prepared, world, folder, bins(), board.show, board.say, run_id)
     console.print(closing(summary, str(folder)), highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps(read(folder)[0], indent=1))

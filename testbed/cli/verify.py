@@ -12,9 +12,9 @@ from rich.console import Console
 from testbed.campaign import verify
 from testbed.campaign.grid import Clock
 from testbed.errors import CannotRun
+from testbed.report.junit import junit, words
 from testbed.report.verdicts import page
 from testbed.verdict.claims import EXIT
-from testbed.verdict.junit import junit, words
 
 
 def verify_files(

@@ -87,11 +87,13 @@ class RunFolder:
             base.close()
         os.replace(temporary, self.path / "tasks.sqlite")
 
-    def complete(self) -> None:
-        """The last file: whoever finds it may believe the others. Then `latest` beside DIR points here."""
+    def complete(self, latest: bool = True) -> None:
+        """The last file: whoever finds it may believe the others. Then, if asked, `latest` beside DIR points here."""
         self._events.flush()
         os.fsync(self._events.fileno())
         self.write(MARKER, f"{SCHEMA_VERSION}\n")
+        if not latest:
+            return
         here = self.path.resolve()  # DIR may be "."
         link = here.parent / "latest"
         if link.is_symlink() or not link.exists():

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from testbed.report.junit import words
 from testbed.report.page import STYLE
-from testbed.verdict.junit import words
 
 WIDTH, HEIGHT, MARGIN = 260, 22, 8
 
@@ -21,10 +21,10 @@ def page(found: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
         f"<meta name=viewport content='width=device-width'><title>Verdicts: {found['verdict']}</title>"
         f"<style>{STYLE} summary{{cursor:pointer}} .n{{color:#666}}</style>",
         f"<h1>Verdicts · <span class={found['verdict']}>{found['verdict']}</span></h1>",
-        f"<p>{_counts(claims)}, in the {found['world']} world. Plan <code>{found['plan'][:12]}</code>, fixed before the "
-        "first run. The run is the sample. A claim passes when the one-sided lower bound of its mean clears the "
-        "threshold, fails when the upper bound misses it, and is unknown otherwise; the more cautious of Student's t "
-        f"and the BCa bootstrap decides{_correction(found['family'])}.</p>",
+        f"<p>{_counts(claims)}, in the {found['world']} world. Plan <code>{found['plan'][:12]}</code>, fixed "
+        "before the first run. The run is the sample. A claim passes when the one-sided lower bound of its mean clears "
+        "the threshold, fails when the upper bound misses it, and is unknown otherwise; the more cautious of Student's "
+        f"t and the BCa bootstrap decides{_correction(found['family'])}.</p>",
     ]
     for file in plan["files"]:
         mine = [c for c in claims if c["file"] == file["name"]]

@@ -85,9 +85,19 @@ def bed_of(prepared: Prepared, run_id: str, bins: Bins, names: Names) -> Bed:
 
 
 def execute(
-    prepared: Prepared, world: World, out: Path, bins: Bins, listener: Listener, say: Callable[[str], None], run_id: str
+    prepared: Prepared,
+    world: World,
+    out: Path,
+    bins: Bins,
+    listener: Listener,
+    say: Callable[[str], None],
+    run_id: str,
+    latest: bool = True,
 ) -> dict[str, Any]:
-    """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run."""
+    """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run.
+
+    latest: whether the link of that name beside `out` is to point there; not for one run among many.
+    """
     signals = Signals(say)
     with RunFolder(out) as folder, signals.caught():
         folder.event("prepared", scenario=prepared.scenario.name, seed=prepared.seed, run_id=run_id)
@@ -121,7 +131,7 @@ def execute(
         summary = summaries.build(
             prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured
         )
-        _write(folder, prepared, loop.journey, summary, {**measured, **inputs(prepared, bins)}, run_id)
+        _write(folder, prepared, loop.journey, summary, {**measured, **inputs(prepared, bins)}, run_id, latest)
     return summary
 
 
@@ -149,6 +159,7 @@ def _write(
     summary: dict[str, Any],
     measured: Mapping[str, Any],
     run_id: str,
+    latest: bool,
 ) -> None:
     from testbed.report.page import page
 
@@ -170,7 +181,7 @@ def _write(
     folder.write_json("metadata.json", metadata)
     folder.write_json("summary.json", summary)
     folder.write("report.html", page(folder.path))
-    folder.complete()
+    folder.complete(latest)
 
 
 def _version(name: str) -> str:

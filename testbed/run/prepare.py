@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from controller import policies
 from controller.decision import Decision, Placement
+from controller.model import Model
 from controller.placement import Infeasible
 from controller.policy import Policy
 from testbed.errors import InputError
@@ -22,6 +23,9 @@ from testbed.scenario import loader
 from testbed.scenario.model import Scenario
 from testbed.scenario.resolve import Resolved, resolve
 from testbed.world.base import Track
+
+#: (policy, model, parameters) → its core placement.
+Place = Callable[[Policy, Model, Mapping[str, float]], Placement]
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,15 @@ def load(path: Path, sets: Sequence[str]) -> Scenario:
     return loader.load(path, sets, fault_catalogue=catalogue_of_faults())
 
 
-def prepare(path: Path, sets: Sequence[str], world: str) -> Prepared:
-    """Load, resolve, place and begin. Raises InputError for bad input and for a placement that can't fit."""
+def ask(policy: Policy, model: Model, parameters: Mapping[str, float]) -> Placement:
+    return policy.place(model, parameters)
+
+
+def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask) -> Prepared:
+    """Load, resolve, place and begin. Raises InputError for bad input and for a placement that can't fit.
+
+    place: asks the policy for its placement; many runs of one seed ask once.
+    """
     scenario = load(path, sets)
     text, digest = loader.text_and_hash(path, sets)
     seed = scenario.run.seed
@@ -77,7 +88,7 @@ def prepare(path: Path, sets: Sequence[str], world: str) -> Prepared:
         policy = policies.get(scenario.policy.name)
         parameters = {"plan_load": scenario.plan_load, **scenario.policy.parameters}
         before = time.perf_counter()
-        placement = policy.place(resolved.model, parameters)
+        placement = place(policy, resolved.model, parameters)
         seconds = time.perf_counter() - before
         state, initial = policy.begin(resolved.model, placement, parameters)
     except Infeasible as error:

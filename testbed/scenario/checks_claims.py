@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from testbed import catalogue
 from testbed.catalogue import nearest
 from testbed.scenario.model import Claim, Scenario
 from testbed.topology.located import Place
@@ -33,6 +34,26 @@ def claim(index: int, value: Claim, scenario: Scenario) -> Mistakes:
     message = _mistake(value.metric, list(scenario.tasks), list(scenario.services))
     if message:
         yield (*place, "metric"), message
+    yield from _sides(place, value)
+
+
+def _sides(place: Place, value: Claim) -> Mistakes:
+    """What a claim changes of its scenario. Whether a path and its value are right, `verify` checks by loading them."""
+    a = value.against
+    if a is not None and a.policy is None and not a.set:
+        yield (*place, "against"), "names no other side: give it a policy, or set: {path: value}"
+    known = catalogue.kinds("controller.policies")
+    if a is not None and a.policy is not None and a.policy not in known:
+        yield (*place, "against", "policy"), f"there is no policy {a.policy!r}. {nearest(a.policy, known)}"
+    paths = [("set", p) for p in value.set] + [("against", p) for p in (a.set if a else {})]
+    paths += [("sweep", value.sweep.path)] if value.sweep else []
+    for where, path in paths:
+        if path.split(".")[0] in ("claims", "name", "question"):
+            yield (*place, where), f"{path!r} can't be changed by a claim: it is what the claim is about"
+        if path == "run.seed":
+            yield (*place, where), "the seeds of a claim are fixed: run.seed and the next ones, one per run"
+    if value.sweep is not None and len(set(map(str, value.sweep.values))) < len(value.sweep.values):
+        yield (*place, "sweep", "values"), "a value stands there twice"
 
 
 def repeated(scenario: Scenario) -> Mistakes:

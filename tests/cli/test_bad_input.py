@@ -206,12 +206,6 @@ def test_a_report_of_what_is_no_run(testbed: Command) -> None:
     assert not (empty / "report.html").exists()
 
 
-def test_the_twin_is_said_not_to_be_there(testbed: Command) -> None:
-    assert testbed("run", written(testbed.folder), "--in", "twin") == 4
-    assert "the twin is not part of this release; run --in live" in testbed.err
-    assert tree(testbed.folder) == ["scenario.yaml"]
-
-
 def test_a_wrong_policy_on_the_command_line(testbed: Command) -> None:
     path: Path = written(testbed.folder)
     assert testbed("plan", path, "--policy", "nearst") == 2

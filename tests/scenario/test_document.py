@@ -32,6 +32,8 @@ SECTIONS = {
     "variation": model.Variation,
     "run": model.Run,
     "claims (a list)": model.Claim,
+    "claims.against": model.Against,
+    "claims.sweep": model.Sweep,
 }
 
 

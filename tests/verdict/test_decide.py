@@ -1,14 +1,12 @@
 """From summaries to verdicts: plain, paired, worst and swept claims, several at once, and what makes them unknown."""
 
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
 from testbed.scenario.model import Claim
 from testbed.verdict.cells import Cell, cells_of, digest
 from testbed.verdict.decide import decide, gather
-from testbed.verdict.junit import junit
 
 
 def summary(rate: float, cost: float = 100.0, valid: bool = True) -> dict[str, Any]:
@@ -153,14 +151,3 @@ def test_names_of_cells_are_their_own():
 
 def test_a_changed_plan_has_another_digest():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
-
-
-def test_junit_shows_claims_as_tests():
-    run = lambda cell: summary(0.86 + wobble(cell.seed))  # noqa: E731
-    entries = decide([gather(claim(), 1, run), gather(claim(id="bad", at_least=0.9), 1, run)])
-    entries += decide([gather(claim(id="lost\x00<"[:4]), 1, lambda cell: None)])
-    root = ElementTree.fromstring(junit({"claims": [e | {"file": "f"} for e in entries]}))
-    (suite,) = root
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
-    kinds = {case.get("name"): [child.tag for child in case] for case in suite}
-    assert kinds == {"c": ["system-out"], "bad": ["failure"], "lost": ["error"]}
