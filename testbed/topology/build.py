@@ -14,6 +14,7 @@ from testbed.topology import files, graph_files
 from testbed.topology.explain import explain
 from testbed.topology.located import Place
 from testbed.topology.model import Topology
+from testbed.topology.shapes import GATEWAY_LINK, NODE_LINK, shape
 
 GENERATORS = "testbed.topology.generators"
 #: The networks we ship: topologies/ beside the packages.
@@ -49,8 +50,13 @@ def mistakes(topology: Mapping[str, Any], kinds: Sequence[str]) -> list[tuple[Pl
         parameters = module.Parameters.model_validate(_rest(topology))
     except ValidationError as error:
         return explain(error, module.Parameters)
+    shapes = {
+        "trunks": parameters.trunks.shape(parameters.trunks.delay[1]),
+        "node": shape(NODE_LINK, parameters.node),
+        "gateway": shape(GATEWAY_LINK, parameters.gateway),
+    }
     named = getattr(parameters, "nodes", None) or ()
-    return [
+    return [((part,), wrong) for part, made in shapes.items() if (wrong := made.mistake())] + [
         (("nodes", i), f"the scenario has no node kind {kind!r}. {catalogue.nearest(kind, kinds)}")
         for i, kind in enumerate(named)
         if kind not in kinds

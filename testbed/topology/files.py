@@ -107,6 +107,9 @@ def _mistakes(file: File, kinds: Sequence[str]) -> Iterator[tuple[Place, str]]:
     for section in ("nodes", "ingresses"):
         if getattr(file, section) == {}:
             yield (section,), f"is empty: name at least one of the {section}, or leave the key out for the rule of one"
+    for role, base in (("node", NODE_LINK), ("gateway", GATEWAY_LINK)):
+        if wrong := shape(base, getattr(file.links.defaults, role)).mistake():
+            yield ("links", "defaults", role), wrong
     clusters = [s.cluster is not None for s in file.sites.values()]
     if any(clusters) and not all(clusters):
         missing = [n for n, s in file.sites.items() if s.cluster is None]
@@ -135,6 +138,9 @@ def _trunk_mistakes(file: File) -> Iterator[tuple[Place, str]]:
                 (*place, "between"),
                 f"{' and '.join(trunk.between)} are joined by trunk {seen[ends]} already: keep one",
             )
+        elif all(end in file.sites for end in trunk.between):
+            made = _trunk(trunk, file)
+            yield from ((place, wrong) for wrong in {made.ab.mistake(), made.ba.mistake()} if wrong)
         seen.setdefault(ends, i)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -20,13 +21,33 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Part(Strict):
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+#: Distributions of jitter; testbed/world/live/links/jitter.py says what each is.
+JitterLaw = Literal["normal", "uniform", "pareto"]
+#: Mean frames of a bad state; less than one frame is no state.
+Burst = Annotated[float, Field(ge=1, le=1e6)]
+
+
+class Impairments(Strict):
+    """What frames may suffer besides delay, as far as it is given; meanings and units as in `Shape`."""
+
+    jitter_law: JitterLaw | None = None
+    jitter_correlation: Share | None = None
+    loss_burst: Burst | None = None
+    loss_bad: Annotated[float, Field(gt=0, le=1)] | None = None
+    loss_good: Share | None = None
+    duplicate: Share | None = None
+    reorder: Share | None = None
+    corrupt: Share | None = None
+
+
+class Part(Impairments):
     """One direction of a link, as far as it is given: rate bit/s; delay, jitter s; loss 0..1; queue bytes."""
 
     rate: BitsPerSecond | None = None
     delay: Seconds | None = None
     jitter: Seconds | None = None
-    loss: Annotated[float, Field(ge=0, lt=1)] | None = None
+    loss: Share | None = None
     queue: Annotated[Bytes, Field(gt=0)] | None = None
 
 
@@ -38,14 +59,18 @@ def _range(value: Any) -> tuple[float, float]:
 SecondsRange = Annotated[tuple[float, float], BeforeValidator(_range)]
 
 
-class TrunkPart(Strict):
+class TrunkPart(Impairments):
     """Trunks of a generator: `delay` may be a range."""
 
     rate: BitsPerSecond = TRUNK_RATE
     delay: SecondsRange = (TRUNK_DELAY, TRUNK_DELAY)
     jitter: Seconds = 0.0
-    loss: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    loss: Share = 0.0
     queue: Annotated[Bytes, Field(gt=0)] | None = None
+
+    def shape(self, delay: float) -> Shape:
+        """With a delay drawn from the range, s."""
+        return shape(Shape(self.rate, delay), self.model_copy(update={"delay": None}))
 
 
 TRUNK_LINK = Shape(rate=TRUNK_RATE, delay=TRUNK_DELAY)
@@ -53,15 +78,13 @@ NODE_LINK = Shape(rate=NODE_RATE, delay=HOST_DELAY)
 GATEWAY_LINK = Shape(rate=GATEWAY_RATE, delay=HOST_DELAY)
 
 
-def shape(default: Shape, *parts: Part | None) -> Shape:
+def shape(default: Shape, *parts: Impairments | None) -> Shape:
     """The default, changed by each part in turn."""
     values: dict[str, Any] = {}
     for part in parts:
         if part is not None:
             values.update({k: v for k, v in part.model_dump().items() if v is not None})
-    fields = {"rate": default.rate, "delay": default.delay, "jitter": default.jitter,
-              "loss": default.loss, "queue": default.queue}  # fmt: skip
-    return Shape(**{**fields, **values})
+    return replace(default, **values)
 
 
 def link(a: str, b: str, ab: Shape, ba: Shape | None = None, role: str = "trunk") -> Link:

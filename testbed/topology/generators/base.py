@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from testbed.topology import derive
-from testbed.topology.model import Host, Link, Shape, Site, Topology
+from testbed.topology.model import Host, Link, Site, Topology
 from testbed.topology.shapes import GATEWAY_LINK, NODE_LINK, Part, Strict, TrunkPart, link, shape
 from testbed.topology.streams import stream
 
@@ -66,4 +66,4 @@ def _trunk(a: str, b: str, part: TrunkPart, seed: int) -> Link:
     """A delay given as a range is drawn once per seed and pair."""
     low, high = part.delay
     delay = low if low == high else float(stream(seed, "trunk-delay", f"{a}--{b}").uniform(low, high))
-    return link(a, b, Shape(part.rate, delay, part.jitter, part.loss, part.queue))
+    return link(a, b, part.shape(delay))
