@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from testbed.errors import InputError, Problem
+from testbed.load import rate_csv
 from testbed.scenario.model import Bandwidth
 from testbed.scenario.streams import stream
+from testbed.scenario.targets import selected
 from testbed.topology.model import Link, Topology
 from testbed.world.base import Track
 
@@ -13,14 +16,10 @@ from testbed.world.base import Track
 Bins = Callable[[str], tuple[Sequence[float], Sequence[float]]]
 
 
-def selected(topology: Topology, links: str) -> list[tuple[Link, str]]:
-    """(link, track name) for "trunks", "all", a link name in either order, or one direction "a->b"."""
-    if links in ("trunks", "all"):
-        return [(k, k.name) for k in topology.links if links == "all" or k.role == "trunk"]
-    if "->" in links:
-        a, b = links.split("->")
-        return [(k, links) for k in topology.links if {k.a, k.b} == {a, b}]
-    return [(k, k.name) for k in topology.links if links in (k.name, f"{k.b}--{k.a}")]
+#: bit/s: what "nothing" is to a track, whose rates are above 0.
+LEAST_RATE = 1.0
+#: Changes of one link's rate in a run; far more than a machine follows.
+MOST_STEPS = 1_000_000
 
 
 def tracks(bandwidth: Sequence[Bandwidth], topology: Topology, horizon: float, seed: int, bins: Bins) -> list[Track]:
@@ -30,9 +29,12 @@ def tracks(bandwidth: Sequence[Bandwidth], topology: Topology, horizon: float, s
         if spec.law == "constant":
             continue
         for link, name in selected(topology, spec.links):
-            out[name] = (
-                _markov(spec, link, name, horizon, seed) if spec.law == "markov" else _trace(spec, name, horizon, bins)
-            )
+            if spec.law == "markov":
+                out[name] = _markov(spec, link, name, horizon, seed)
+            elif spec.file is not None and spec.file.lower().endswith(".csv"):
+                out[name] = _steps(spec.file, spec.scale, name, horizon)
+            else:
+                out[name] = _trace(spec, name, horizon, bins)
     return list(out.values())
 
 
@@ -59,7 +61,24 @@ def _trace(spec: Bandwidth, name: str, horizon: float, bins: Bins) -> Track:
     return Track(
         name,
         tuple(i * width for i in range(count)),
-        tuple(max(rates[i % len(rates)] * spec.scale, 1.0) for i in range(count)),
+        tuple(max(rates[i % len(rates)] * spec.scale, LEAST_RATE) for i in range(count)),
         file=spec.file,
         scale=spec.scale,
+        source=spec.file,
     )
+
+
+def _steps(file: str, scale: float, name: str, horizon: float) -> Track:
+    """A CSV's rates as they stand, repeated to the horizon; an outage is LEAST_RATE."""
+    lap_times, lap_rates, period = rate_csv.read(file)
+    times: list[float] = []
+    rates: list[float] = []
+    start = 0.0
+    while start < horizon:
+        if len(times) + len(lap_times) > MOST_STEPS:
+            found = f"repeats until {MOST_STEPS} changes within the run"
+            raise InputError([Problem(file, 1, 1, "bandwidth.file", f"{found}: give a longer file or fewer lines")])
+        times += [start + t for t in lap_times if start + t < horizon]
+        rates += [max(r * scale, LEAST_RATE) for r in lap_rates[: len(times) - len(rates)]]
+        start += period
+    return Track(name, tuple(times), tuple(rates), source=file)

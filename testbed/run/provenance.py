@@ -21,8 +21,8 @@ def inputs(prepared: Prepared, bins: Bins) -> dict[str, Any]:
             "link": t.link,
             "mean_bps": sum(t.rates) / len(t.rates),
             "changes": len(t.times),
-            "file": t.file,
-            "sha256": _sha256(t.file) if t.file else None,
+            "file": t.source,
+            "sha256": _sha256(t.source) if t.source else None,
         }
         for t in prepared.tracks(bins)
     ]

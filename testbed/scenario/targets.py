@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from testbed.catalogue import nearest
 from testbed.scenario.model import Fault
 from testbed.scenario.streams import stream
-from testbed.topology.model import Topology
+from testbed.topology.model import Link, Topology
 
 ANY = "any "
 ROLES = ("link", "node", "ingress", "site")
@@ -65,3 +65,13 @@ def concrete(fault: Fault, index: int, topology: Topology, seed: int) -> Fault:
     else:
         target = find(topology, fault.target)
     return fault if target is None else fault.model_copy(update={"target": target})
+
+
+def selected(topology: Topology, links: str) -> list[tuple[Link, str]]:
+    """(link, track name) for "trunks", "all", a link name in either order, or one direction "a->b"."""
+    if links in ("trunks", "all"):
+        return [(k, k.name) for k in topology.links if links == "all" or k.role == "trunk"]
+    if "->" in links:
+        a, b = links.split("->")
+        return [(k, links) for k in topology.links if {k.a, k.b} == {a, b}]
+    return [(k, k.name) for k in topology.links if links in (k.name, f"{k.b}--{k.a}")]

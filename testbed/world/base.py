@@ -26,6 +26,7 @@ class Track:
 
     times ascending, s; rates bit/s nominal from that time on. For a packet-opportunity trace `file` and
     `scale` are set as well and a world that can replays it packet by packet; the rates are its 100 ms means.
+    source: the file the rates came from, of whatever kind, for the records.
     """
 
     link: str
@@ -33,6 +34,7 @@ class Track:
     rates: tuple[float, ...]
     file: str | None = None
     scale: float = 1.0
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
