@@ -28,6 +28,7 @@ from testbed.world.live import cgroups, engine
 PROBE_S = 5.0  # bound on one probe
 SETUP = "./shaketable setup"
 START = "sudo ./shaketable demo"
+LINKS = {"netem": "netem in the kernel", "relay": "TAP relay in userspace", "none": "impossible"}
 ABSENT, DENIED = "not installed", "permission denied"
 
 #: Commands a live run calls, and the kernel features with the shell lines that try them in a scratch namespace.
@@ -97,7 +98,13 @@ class Capabilities:
 
     @property
     def link_backend(self) -> str:
-        """For links with delay, jitter or loss: "relay" (TAP relay in userspace) or "none"; see links.base.choose."""
+        """For links with delay, jitter or loss: "netem", "relay" (TAP relay in userspace) or "none"; see links.choice.
+
+        Where it is "netem" the relay still replays packet traces, if there are TAP devices.
+        """
+        needed = ("veth", "htb", "ifb_mirred", "netem")
+        if all(self.features.get(f) for f in needed):
+            return "netem"
         return "relay" if self.features.get("tun") else "none"
 
 
@@ -105,6 +112,13 @@ def numbers(text: str) -> tuple[int, ...]:
     """ "20.10.24+dfsg1" → (20, 10, 24), "v3.1" → (3, 1): the leading dotted number, whatever follows."""
     match = re.search(r"\d+(?:\.\d+)*", text)
     return tuple(int(n) for n in match[0].split(".")) if match else ()
+
+
+def features() -> dict[str, bool | None]:
+    """What the kernel does of TRIES, by trying; about 0.05 s. None: could not be tried."""
+    wanted = {name: line for name, line in TRIES.items() if name != "ovs_kernel"}
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return dict(zip(wanted, pool.map(_try_in_namespace, wanted.values()), strict=True))
 
 
 def probe() -> Capabilities:
@@ -180,7 +194,7 @@ def table(caps: Capabilities) -> list[tuple[str, str, str, str]]:
          f"{'kernel' if ovs.datapath == 'system' else 'userspace'} datapath ({ovs.datapath})",
          mends.get("Open vSwitch", mends.get("ovs-vsctl", ""))),
         ("links with delay or loss", f"netem {_yes(caps.features.get('netem'))}, tun {_yes(caps.features.get('tun'))}",
-         {"relay": "TAP relay in userspace", "none": "impossible"}[caps.link_backend], mends.get("tun", "")),
+         LINKS[caps.link_backend], mends.get("tun", "")),
         ("links with a rate only", f"veth {_yes(caps.features.get('veth'))}, htb {_yes(caps.features.get('htb'))}",
          "veth with htb", mends.get("veth", mends.get("htb", ""))),
         ("ifb with mirred", _yes(caps.features.get("ifb_mirred")), "", ""),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from testbed.scenario.model import Scenario
-from testbed.topology.model import Topology
+import os
 
+from testbed.scenario.model import Scenario
+from testbed.scenario.targets import selected
+from testbed.topology.model import Topology
+from testbed.world.live.links import choice
+from testbed.world.live.links.base import End, WireLink
+
+TUN = "/dev/net/tun"
 MOST_HOSTS = 200  # addresses, static neighbours and 2 cores: what was tried ends far below
 
 
@@ -25,4 +31,24 @@ def cannot(scenario: Scenario, topology: Topology) -> list[str]:
     ]
     if slow:
         out.append(f"links below 100 kbit/s on the wire ({', '.join(slow[:5])}): use less --shrink or --dilate")
+    return out + _links(scenario, topology)
+
+
+def _links(scenario: Scenario, topology: Topology) -> list[str]:
+    """Links that no backend would take. Nothing is tried here, so all but the TAP device is taken to be there."""
+    features = {name: True for wanted in choice.REQUIRES.values() for name in wanted} | {"tun": os.path.exists(TUN)}
+    replayed = {
+        link.name
+        for spec in scenario.bandwidth
+        if spec.law == "trace" and not str(spec.file).lower().endswith(".csv")
+        for link, _ in selected(topology, spec.links)
+    }
+    out = []
+    for k in topology.links:
+        a, b = (End("", None if any(s.name == end for s in topology.sites) else "pod") for end in (k.a, k.b))
+        wire = WireLink(k.name, a, b, k.ab, k.ba)
+        why = choice.refusals(wire, {"trace"} if k.name in replayed else (), features)
+        if len(why) == len(choice.REQUIRES):
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in why.items())
+            out.append(f"link {k.name}: {reasons}; try `modprobe tun`")
     return out

@@ -12,17 +12,16 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from testbed.errors import CannotRun
-from testbed.topology.model import Link, Shape, Topology
+from testbed.topology.model import Link, Topology
 from testbed.world.live import ovs, ovs_verify, wiring
 from testbed.world.live.capabilities import Capabilities
 from testbed.world.live.docker_hosts import Pod
 from testbed.world.live.ledger import Ledger, start_time
-from testbed.world.live.links.base import Counters, End, LinkBackend, WireLink, choose, queue_bytes
-from testbed.world.live.links.htb import Htb
+from testbed.world.live.links import choice
+from testbed.world.live.links.base import Counters, End, LinkBackend, WireLink, alike
 from testbed.world.live.links.relay import Relay
 from testbed.world.live.mininet_api import Net
 from testbed.world.live.names import LABEL, Names
@@ -32,8 +31,6 @@ from testbed.world.live.openflow_paths import Plan, table
 THREADS = 2  # readers of links at a time: the calls are mostly fork and exec
 CONNECT_S = 30.0  # for all switches to connect and be written; 60 of them take about 2 s on a busy machine
 SWITCH_HEARS_S = 0.5  # real s until a switch must have noticed a carrier; 10 to 90 ms were seen
-CLOSE_ENOUGH = 0.01  # relative: tc rounds rates and times to its own ticks
-QUEUE_ENOUGH = 2_000.0  # bytes: backends count a queue in whole frames
 
 
 class Network:
@@ -63,7 +60,9 @@ class Network:
             for i, h in enumerate(self.hosts)
         ]
         self._links = {k.name: self._wire_link(i, k) for i, k in enumerate(topology.links)}
-        self._choice = {k.name: self._choose(k, needs.get(k.name, ())) for k in topology.links}
+        self._choice = {
+            name: choice.choose(link, needs.get(name, ()), caps.features) for name, link in self._links.items()
+        }
         self._backends: dict[str, LinkBackend] = {}
         self.bridges = self._bridges()
         self.plan = self._plan(detection_s)
@@ -219,12 +218,6 @@ class Network:
         ends = self._links[link].a, self._links[link].b
         return [e.interface for e in ends if e.netns is None]
 
-    def _choose(self, link: Link, needs: Collection[str]) -> str:
-        features = self.caps.features
-        has = {"htb": features.get("htb") and features.get("veth"), "ifb": features.get("ifb_mirred")}
-        offered = {name for name, there in {**has, "tap": features.get("tun")}.items() if there}
-        return choose(self._links[link.name], link.role, needs, offered)
-
     def _bridges(self) -> list[ovs.Bridge]:
         """Ports are numbered from 1 in the order of the topology's links."""
         ports: dict[str, dict[str, int]] = {s: {} for s in self._sites()}
@@ -258,7 +251,7 @@ class Network:
             links = [self._links[name] for name, chosen in self._choice.items() if chosen == kind]
             ports = [p for k in links for p in self._switch_ports(k.name)]
             entries = self.ledger.add_all([("interface", {"name": p}) for p in ports])
-            backend: LinkBackend = Relay(self.seed, alias) if kind == "relay" else Htb(alias)
+            backend = choice.make(kind, self.seed, alias)
             self._backends[kind] = backend
             self._made.append((backend.close, entries))
             if isinstance(backend, Relay):
@@ -308,14 +301,6 @@ class Network:
             return [f"link {name}: {error}"]
         found = [] if up else [f"link {name}: an end is down, or missing"]
         for direction, is_, want in (("ab", ab, wanted.ab), ("ba", ba, wanted.ba)):
-            if not _alike(is_, want):
+            if not alike(is_, want):
                 found.append(f"link {name} {direction}: found {is_}, wanted {want}")
         return found
-
-
-def _alike(found: Shape, wanted: Shape) -> bool:
-    """The same shape but for rounding; a queue left to the backend is the default's size."""
-    wanted = replace(wanted, queue=queue_bytes(wanted))
-    pairs = [(getattr(found, f), getattr(wanted, f)) for f in ("rate", "delay", "jitter", "loss")]
-    same = all(abs(is_ - want) <= CLOSE_ENOUGH * abs(want) for is_, want in pairs)
-    return same and abs(queue_bytes(found) - queue_bytes(wanted)) <= QUEUE_ENOUGH

@@ -37,6 +37,7 @@ from testbed.world.live.rows import StageRow, TaskDraw, TaskRow, draws_of, table
 
 ORIGIN_LEAD = 0.5  # real s between start() and t = 0, for everybody to hear of it
 POLL = 0.02  # real s between two looks for events while time passes
+OUTAGE = 100e3  # bit/s on the wire: at less, one frame would keep the kernel's shaper in debt for long
 PACKET = 1500.0  # bytes of a packet opportunity (Mahimahi)
 
 
@@ -132,7 +133,10 @@ class LiveWorld:
         """What may change on each link during the run, so that a backend that can do it is chosen."""
         needs = {k.name: set(self.bed.needs.get(k.name, ())) for k in self.wire.links}
         for track in self.bed.tracks:
-            needs[self._rates.link(track.link).name].add("trace" if track.file else "rate")
+            wanted = needs[self._rates.link(track.link).name]
+            wanted.add("trace" if track.file else "rate")
+            if min(track.rates) / self.dilate / self.shrink < OUTAGE:
+                wanted.add("outage")
         return {name: frozenset(fields) for name, fields in needs.items()}
 
     def start(self) -> None:

@@ -55,12 +55,16 @@ class WireLink:
 @dataclass(frozen=True, slots=True)
 class Flow:
     """One direction since creation. bytes and packets: delivered, layer 2. dropped: packets refused by a full queue
-    or thrown away by a link that went down. lost: packets taken by the loss process."""
+    or thrown away by a link that went down. lost: packets taken by the loss process. duplicated, reordered,
+    corrupted: packets that met that fate, where the backend counts them."""
 
     bytes: int
     packets: int
     dropped: int
     lost: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    corrupted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,15 @@ class LinkBackend(Protocol):
     """
 
     name: str
+
+    @staticmethod
+    def refuses(link: WireLink, needs: Collection[str]) -> str:
+        """Why this backend does not take the link ("" where it does).
+
+        needs: fields of the shape that will change during the run; "trace" for a packet-opportunity file to be
+        replayed, "outage" for a track that goes below 100 kbit/s.
+        """
+        ...
 
     def create(self, links: Sequence[WireLink]) -> None:
         """Make both ends of every link, in their namespaces, up. All or none; CannotRun says which one failed."""
@@ -132,24 +145,22 @@ class LinkBackend(Protocol):
         ...
 
 
-def choose(link: WireLink, role: str, needs: Collection[str], capabilities: Collection[str]) -> str:
-    """Name of the backend for this link: "htb" or "relay".
+def each(direction: Directions) -> tuple[Direction, ...]:
+    return ("ab", "ba") if direction == "both" else (direction,)
 
-    role: trunk | node | gateway. needs: fields of the shape that will change during the run, and "trace" where a
-    packet-opportunity file is to be replayed. capabilities: what the kernel was found to have, of "htb", "ifb", "tap".
-    htb shapes rates only, inside the pod's namespace, so it takes node and gateway links without delay, jitter or
-    loss; a userspace relay takes all others. The "netem" capability is not used: no backend here speaks to it.
+
+def alike(found: Shape, wanted: Shape, close: float = 0.01, frames: float = 2000.0) -> bool:
+    """The same shape but for rounding: `close` relative, a queue within `frames` bytes (backends count whole ones).
+
+    A queue left to the backend is the default's size; the parameters of what is off do not count.
     """
-    pure_rate = all(s.delay == 0 and s.jitter == 0 and s.loss == 0 for s in (link.ab, link.ba))
-    at_pod = role in ("node", "gateway") and (link.a.netns is not None) != (link.b.netns is not None)
-    if at_pod and pure_rate and set(needs) <= {"rate"} and {"htb", "ifb"} <= set(capabilities):
-        return "htb"
-    if "tap" in capabilities:
-        return "relay"
-    raise CannotRun(
-        f"link {link.name}: this kernel offers {', '.join(sorted(capabilities)) or 'nothing'}; delay, jitter, loss or "
-        "a trunk need TAP devices. Run `modprobe tun` and make /dev/net/tun accessible, or use a virtual machine"
-    )
+    if abs(queue_bytes(found) - queue_bytes(wanted)) > frames:
+        return False
+    names = {"rate", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt"}
+    names |= {"jitter_law", "jitter_correlation"} if wanted.jitter else set()
+    names |= {"loss_burst", "loss_bad", "loss_good"} if wanted.loss and wanted.loss_burst else set()
+    pairs = [(getattr(found, name), getattr(wanted, name)) for name in names]
+    return all(is_ == want if isinstance(want, str) else abs(is_ - want) <= close * abs(want) for is_, want in pairs)
 
 
 def check_track(link: str, times: Sequence[float], rates: Sequence[float]) -> None:

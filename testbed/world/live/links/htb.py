@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from testbed.world.live.links.base import (
     Flow,
     WireLink,
     check_track,
+    each,
     queue_bytes,
 )
 from testbed.world.live.links.htb_player import Player, Track
@@ -36,35 +37,38 @@ _BURST = 3200  # bytes: two frames; more would let small payloads through unshap
 _BURST_TIME = 1e-3  # s at the rate, above 26 Mbit/s: what a soft interrupt may come late on a busy machine
 
 
+_RATES_ONLY = "htb shapes rates only"
+
+
 def ifb_of(interface: str) -> str:
     """The ifb that shapes what this pod interface receives; lives beside it."""
     name = f"i-{interface}"
     return name if len(name) <= 15 else f"i-{zlib.crc32(interface.encode()):08x}"
 
 
-def _rate_words(shape: Shape) -> str:
+def rate_words(shape: Shape) -> str:
     burst = int(max(_BURST, shape.rate * _BURST_TIME / 8))
     # tc's "bit" is bits per second, always spelled out; the quantum is ours so that no r2q is guessed from the rate
     return f"htb rate {shape.rate:.0f}bit ceil {shape.rate:.0f}bit burst {burst}b cburst {burst}b quantum {MTU + 100}"
 
 
-def _limit_words(shape: Shape) -> str:
+def limit_words(shape: Shape) -> str:
     return f"bfifo limit {queue_bytes(shape):.0f}b"
 
 
 def _install(device: str, shape: Shape) -> list[str]:
     return [
         f"qdisc add dev {device} root handle 1: htb default 1",
-        f"class add dev {device} parent 1: classid 1:1 {_rate_words(shape)}",
-        f"qdisc add dev {device} parent 1:1 handle 10: {_limit_words(shape)}",
+        f"class add dev {device} parent 1: classid 1:1 {rate_words(shape)}",
+        f"qdisc add dev {device} parent 1:1 handle 10: {limit_words(shape)}",
     ]
 
 
 def _alter(device: str, shape: Shape) -> list[str]:
     """Lines that give an installed shaper another rate and queue; frames already in it stay."""
     return [
-        f"class change dev {device} parent 1: classid 1:1 {_rate_words(shape)}",
-        f"qdisc change dev {device} parent 1:1 handle 10: {_limit_words(shape)}",
+        f"class change dev {device} parent 1: classid 1:1 {rate_words(shape)}",
+        f"qdisc change dev {device} parent 1:1 handle 10: {limit_words(shape)}",
     ]
 
 
@@ -78,21 +82,16 @@ class _Placed:
     devices: dict[Direction, str]
 
 
-def _only_rate(link: str, shape: Shape) -> None:
-    if shape.delay or shape.jitter or shape.loss:
-        raise CannotRun(f"link {link}: htb shapes rates only; delay, jitter and loss need the relay")
+def _check_rate_only(link: str, shape: Shape) -> None:
+    if not shape.rate_only:
+        raise CannotRun(f"link {link}: {_RATES_ONLY}; delay and impairments need netem or the relay")
 
 
 def _place(link: WireLink) -> _Placed:
-    _only_rate(link.name, link.ab)
-    _only_rate(link.name, link.ba)
+    """A link that `Htb.refuses` let through."""
     if link.a.netns is not None:
-        pod, far, out, back = link.a, link.b, "ab", "ba"
-    elif link.b.netns is not None:
-        pod, far, out, back = link.b, link.a, "ba", "ab"
-    else:
-        raise CannotRun(f"link {link.name}: both ends are switch ports, on which nothing may queue; use the relay")
-    return _Placed(link, pod, far, {out: pod.interface, back: ifb_of(pod.interface)})  # type: ignore[dict-item]
+        return _Placed(link, link.a, link.b, {"ab": link.a.interface, "ba": ifb_of(link.a.interface)})
+    return _Placed(link, link.b, link.a, {"ba": link.b.interface, "ab": ifb_of(link.b.interface)})
 
 
 class Htb:
@@ -107,7 +106,18 @@ class Htb:
         self._player = Player(_alter)
         self._lock = threading.Lock()
 
+    @staticmethod
+    def refuses(link: WireLink, needs: Collection[str]) -> str:
+        if not (link.ab.rate_only and link.ba.rate_only and set(needs) <= {"rate", "queue"}):
+            return _RATES_ONLY
+        if link.a.netns is None and link.b.netns is None:
+            return "both ends are switch ports, on which nothing may queue"
+        return ""
+
     def create(self, links: Sequence[WireLink]) -> None:
+        for link in links:
+            if why := self.refuses(link, ()):
+                raise CannotRun(f"link {link.name}: {why}; use netem or the relay")
         placed = [_place(link) for link in links]
         _refuse_taken(placed)
         try:
@@ -127,7 +137,7 @@ class Htb:
         for netns, group in pods.items():
             kernel.run(["sh", "-e"], netns, _pod_script(group))
         for p in placed:
-            _prepare(p.far)
+            kernel.run(["sh", "-e"], p.far.netns, prepare_script(p.far.interface))
 
     def _pair(self, p: _Placed) -> list[str]:
         far = "" if p.far.netns is None else f" netns {p.far.netns}"
@@ -140,10 +150,10 @@ class Htb:
         return lines
 
     def change(self, link: str, direction: Directions, shape: Shape) -> None:
-        _only_rate(link, shape)
+        _check_rate_only(link, shape)
         self._player.check()
         placed = self._placed[link]
-        for d in _each(direction):
+        for d in each(direction):
             with self._lock:
                 self._configured[link, d] = shape
                 factor = shape.rate / placed.link.shape(d).rate
@@ -166,7 +176,7 @@ class Htb:
         check_track(link, times_wire_s, rates_wire_bps)
         placed = self._placed[link]
         instants = [origin_monotonic + t for t in times_wire_s]
-        for d in _each(direction):
+        for d in each(direction):
             with self._lock:
                 shape = self._configured[link, d]
                 factor = shape.rate / placed.link.shape(d).rate
@@ -219,15 +229,7 @@ def _refuse_taken(placed: Sequence[_Placed]) -> None:
     for p in placed:
         wanted.setdefault(p.far.netns, set()).add(p.far.interface)
         wanted.setdefault(p.pod.netns, set()).update((p.pod.interface, ifb_of(p.pod.interface)))
-    for netns, names in wanted.items():
-        taken = names & {link["ifname"] for link in kernel.ask(["ip", "-j", "link"], netns)}
-        if taken:
-            where = netns or "the host's namespace"
-            raise CannotRun(f"interface {', '.join(sorted(taken))} exists already in {where}: run `testbed clean`")
-
-
-def _each(direction: Directions) -> tuple[Direction, ...]:
-    return ("ab", "ba") if direction == "both" else (direction,)
+    kernel.refuse_taken(wanted)
 
 
 def _text(lines: Sequence[str]) -> str:
@@ -256,13 +258,10 @@ def _quiet(interface: str) -> str:
     return f"if [ -e /proc/sys/net/ipv6 ]; then echo 1 >/proc/sys/net/ipv6/conf/{interface}/disable_ipv6; fi"
 
 
-def _prepare(end: End) -> None:
-    script = [
-        _quiet(end.interface),
-        f"ethtool -K {end.interface} tx off >/dev/null",
-        f"ip link set dev {end.interface} up",
-    ]
-    kernel.run(["sh", "-e"], end.netns, _text(script))
+def prepare_script(interface: str) -> str:
+    """Shell lines: IPv6 off, checksum offload off, up."""
+    offload = f"ethtool -K {interface} tx off >/dev/null"
+    return _text([_quiet(interface), offload, f"ip link set dev {interface} up"])
 
 
 def _leaf(device: str, netns: str | None) -> dict[str, Any]:
@@ -271,13 +270,16 @@ def _leaf(device: str, netns: str | None) -> dict[str, Any]:
     )
 
 
-def _read(device: str, netns: str | None) -> Shape:
-    """Rate and queue of a shaping device. tc prints a rate to four digits at least, and htb's in no JSON before 6.2."""
+def rate_of(device: str, netns: str | None) -> float:
+    """bit/s of the device's htb class. tc prints a rate to four digits at least, and htb's in no JSON before 6.2."""
     found = re.search(r"class htb .* rate (\d+)([KMGT]?)bit", kernel.run(["tc", "class", "show", "dev", device], netns))
     if not found:
         raise CannotRun(f"no htb class on {device} any more: something replaced its queueing discipline")
-    rate = float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2]]
-    return Shape(rate=rate, queue=float(_leaf(device, netns)["options"]["limit"]))
+    return float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2]]
+
+
+def _read(device: str, netns: str | None) -> Shape:
+    return Shape(rate=rate_of(device, netns), queue=float(_leaf(device, netns)["options"]["limit"]))
 
 
 def _count(device: str, netns: str | None) -> Flow:

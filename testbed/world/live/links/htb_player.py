@@ -21,7 +21,7 @@ Key = tuple[str, str]  # link, direction
 class Track:
     """What a device is to follow. instants: monotonic s; rates: bit/s before the factor; shape: queue as configured."""
 
-    netns: str
+    netns: str | None
     device: str
     instants: Sequence[float]
     rates: Sequence[float]

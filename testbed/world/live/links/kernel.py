@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.errors import CannotRun
@@ -41,6 +41,15 @@ def run(words: Sequence[str], netns: str | None = None, text: str = "") -> str:
 def ask(words: Sequence[str], netns: str | None = None) -> Any:
     """The JSON a command prints."""
     return json.loads(run(words, netns) or "[]")
+
+
+def refuse_taken(wanted: Mapping[str | None, set[str]]) -> None:
+    """CannotRun where one of these interfaces is there already. wanted: namespace's path (None: the host's) → names."""
+    for netns, names in wanted.items():
+        taken = names & {link["ifname"] for link in ask(["ip", "-j", "link"], netns)}
+        if taken:
+            where = netns or "the host's namespace"
+            raise CannotRun(f"interface {', '.join(sorted(taken))} exists already in {where}: run `testbed clean`")
 
 
 def operational(interface: str, netns: str | None) -> bool:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,10 @@ class Relay:
         ours.settimeout(_PATIENCE)
         self._socket, self._answers = ours, ours.makefile("rb")
         self.pid = self._process.pid
+
+    @staticmethod
+    def refuses(link: WireLink, needs: Collection[str]) -> str:
+        return ""
 
     def create(self, links: Sequence[WireLink]) -> None:
         specs = [asdict(link) for link in links]

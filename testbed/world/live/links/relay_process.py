@@ -18,6 +18,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable
+from dataclasses import asdict, astuple, replace
 from typing import Any
 
 from testbed.topology.model import Shape
@@ -244,14 +245,12 @@ class Relay:
         link = self.links[order["link"]]
         answer: dict[str, Any] = {"up": link.up}
         for direction, pipe in link.pipes.items():
-            s = pipe.shape
-            answer[direction] = {"rate": pipe.rate_in_force(), "delay": s.delay, "jitter": s.jitter, "loss": s.loss,
-                                 "queue": pipe.limit}  # fmt: skip
+            answer[direction] = asdict(replace(pipe.shape, rate=pipe.rate_in_force(), queue=pipe.limit))
         return answer
 
     def counters(self, order: dict[str, Any]) -> dict[str, list[int]]:
         pipes = self.links[order["link"]].pipes
-        return {d: [p.bytes, p.packets, p.dropped, p.lost] for d, p in pipes.items()}
+        return {d: list(astuple(p.flow())) for d, p in pipes.items()}
 
     def lateness(self, order: dict[str, Any]) -> dict[str, float]:
         return {**self.late.summary(), "cpu_s": time.process_time()}

@@ -3,10 +3,12 @@
 A frame of L bytes that arrives at t finds the transmitter busy until F (the virtual finishing time) and is sent by
 
     F ← max(F, t) + 8 L / r            FIFO, store and forward, rate r bit/s at layer 2
-    D ← max(D, F + max(0, d + σ N))    departure: delay d, jitter N ~ Normal(0, 1), never before its predecessor
+    D ← max(D, F + max(0, d + σ N))    departure: delay d, jitter N of mean 0 and deviation 1, in order
 
 It is refused when (F − t) r / 8 + L, the bytes it would make wait, exceeds the queue, unless nothing waits. A frame
-taken by the loss process has used its transmission time. When r changes to r', what waits at t keeps its remaining
+taken by the loss process has used its transmission time. A reordered frame departs at F: it skips the delay and
+overtakes what is in it. A duplicate is a second frame right behind the first and uses the link as any other; a
+corrupted frame has one bit flipped, anywhere. When r changes to r', what waits at t keeps its remaining
 bits: F' = t + (F − t) r / r'. A packet-opportunity trace replaces 8 L / r by the next opportunities' bytes.
 All times in s on one monotonic clock.
 """
@@ -14,15 +16,16 @@ All times in s on one monotonic clock.
 from __future__ import annotations
 
 import math
-import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from testbed.topology.model import Shape
 from testbed.world.live.links.base import Flow, queue_bytes
+from testbed.world.live.links.fate import Fate
 from testbed.world.live.links.mahimahi import Opportunities
 
 NEVER = math.inf
+Held = tuple[float, float, float, bytes]  # F, lag, D, frame
 
 
 class _Trace:
@@ -51,44 +54,60 @@ class _Trace:
 
 
 class Pipe:
-    """State of one direction. `frames` holds (F, lag, D, frame) in order; the caller writes those with D ≤ now."""
+    """State of one direction. `frames` holds (F, lag, D, frame) in order, `early` those that skip the delay likewise;
+    the caller writes those with D ≤ now."""
 
     def __init__(self, shape: Shape, seed: str) -> None:
-        """seed: names the streams of this direction, e.g. "1/s1--s2/ab"; loss and jitter draw from separate ones."""
+        """seed: names the streams of this direction, e.g. "1/s1--s2/ab"; every chance draws from one of its own."""
         self.created_rate = shape.rate
-        self.shape = shape
         self.rate = shape.rate  # in force: the shape's, or the track's times the factor
-        self.limit = queue_bytes(shape)
         self.free = 0.0  # F
         self.last = 0.0  # D
-        self.frames: deque[tuple[float, float, float, bytes]] = deque()
+        self.frames: deque[Held] = deque()
+        self.early: deque[Held] = deque()
         self.step_at = NEVER  # when the track or trace next changes something
         self.bytes = self.packets = self.dropped = self.lost = 0
-        self._lose = random.Random(f"{seed}/loss").random
-        self._gauss = random.Random(f"{seed}/jitter").gauss
+        self.fate = Fate(seed)
         self._track: tuple[Sequence[float], Sequence[float], float] | None = None
         self._index = 0
         self._coming: _Trace | None = None
         self._trace: _Trace | None = None
         self._quota = 0.0
+        self._take(shape)
+
+    def _take(self, shape: Shape) -> None:
+        self.shape, self.limit = shape, queue_bytes(shape)
+        self.fate.take(shape)
 
     def offer(self, now: float, frame: bytes) -> bool:
         """A frame arrives; False when the queue is full (then it is counted dropped)."""
         if now >= self.step_at:
             self.advance(now)
+        if self.fate.plain:
+            return self._pass(now, frame)
+        frame = self.fate.corrupted(frame)
+        taken = self._pass(now, frame)
+        if self.fate.doubled():
+            self._pass(now, frame)
+        return taken
+
+    def _pass(self, now: float, frame: bytes) -> bool:
         size = len(frame)
         waiting = self.waiting(now)
         if waiting > 0 and waiting + size > self.limit + 0.5:  # half a byte for rounding of times
             self.dropped += 1
             return False
         finish = self._transmit(now, size)
-        shape = self.shape
-        if shape.loss and self._lose() < shape.loss:
+        shape, fate = self.shape, self.fate
+        if shape.loss and fate.lost():
             self.lost += 1
+            return True
+        if shape.reorder and fate.early():
+            self.early.append((finish, 0.0, finish, frame))
             return True
         lag = shape.delay
         if shape.jitter:
-            lag = max(0.0, lag + self._gauss(0.0, shape.jitter))
+            lag = max(0.0, lag + shape.jitter * fate.jitter())
         self.last = max(self.last, finish + lag)
         self.frames.append((finish, lag, self.last, frame))
         return True
@@ -107,24 +126,28 @@ class Pipe:
 
     def next_at(self) -> float:
         """When this direction next needs attention: a departure or a step of its track."""
-        return min(self.frames[0][2], self.step_at) if self.frames else self.step_at
+        at = min(self.frames[0][2], self.step_at) if self.frames else self.step_at
+        return min(at, self.early[0][2]) if self.early else at
 
     def due(self, now: float) -> list[tuple[float, bytes]]:
         """Take the frames that have departed by `now`: (planned departure, frame), counted as delivered."""
         if now >= self.step_at:
             self.advance(now)
-        frames, gone = self.frames, []
-        while frames and frames[0][2] <= now:
-            _, _, planned, frame = frames.popleft()
-            self.packets += 1
-            self.bytes += len(frame)
-            gone.append((planned, frame))
+        gone = []
+        for frames in (self.frames, self.early) if self.early else (self.frames,):
+            while frames and frames[0][2] <= now:
+                _, _, planned, frame = frames.popleft()
+                self.packets += 1
+                self.bytes += len(frame)
+                gone.append((planned, frame))
+        if self.early:
+            gone.sort(key=lambda one: one[0])
         return gone
 
     def change(self, now: float, shape: Shape) -> None:
-        """Delay, jitter and loss act on frames that arrive from now on; rate and queue at once."""
+        """Rate and queue act at once; delay and all that is left to chance on frames that arrive from now on."""
         self.advance(now)
-        self.shape, self.limit = shape, queue_bytes(shape)
+        self._take(shape)
         if self._trace is not None:
             self._trace.quota = self._quota * self._factor()
             self._again(now)
@@ -168,8 +191,9 @@ class Pipe:
 
     def flush(self) -> int:
         """Throw away everything held, as a link that goes down does; returns and counts the number of frames."""
-        gone = len(self.frames)
+        gone = len(self.frames) + len(self.early)
         self.frames.clear()
+        self.early.clear()
         self.dropped += gone
         self.free = self.last = 0.0
         if self._trace is not None:
@@ -177,7 +201,7 @@ class Pipe:
         return gone
 
     def flow(self) -> Flow:
-        return Flow(self.bytes, self.packets, self.dropped, self.lost)
+        return Flow(self.bytes, self.packets, self.dropped, self.lost, *self.fate.counts())
 
     def rate_in_force(self) -> float:
         """bit/s; of a trace, its mean."""
@@ -199,18 +223,26 @@ class Pipe:
         if ratio == 1.0 or self.free <= at:
             return
         self.free = at + (self.free - at) * ratio
-        self._retime([(at + (f - at) * ratio if f > at else f) for f, _, _, _ in self.frames])
+        self._retime(lambda finish, _: at + (finish - at) * ratio if finish > at else finish)
 
     def _again(self, at: float) -> None:
         """The transmitter changed its nature: what waits is sent anew from `at` (at most one frame begins twice)."""
         if self._trace is not None:
             self._trace.k, self._trace.left = -1, 0.0
-        self._retime([(self._transmit(at, len(frame)) if f > at else f) for f, _, _, frame in self.frames])
+        self._retime(lambda finish, size: self._transmit(at, size) if finish > at else finish)
 
-    def _retime(self, finishing: list[float]) -> None:
-        last = 0.0
-        retimed: deque[tuple[float, float, float, bytes]] = deque()
-        for finish, (old, lag, departure, frame) in zip(finishing, self.frames, strict=True):
+    def _retime(self, again: Callable[[float, int], float]) -> None:
+        """New finishing times, in the order of transmission, for all that is held; again(F, bytes) → F'."""
+        frames, early, last = self.frames, self.early, 0.0
+        self.frames, self.early = deque(), deque()
+        while frames or early:
+            skips = bool(early) and (not frames or early[0][0] < frames[0][0])
+            old, lag, departure, frame = (early if skips else frames).popleft()
+            finish = again(old, len(frame))
+            if skips:
+                self.early.append((finish, 0.0, finish, frame))
+                continue
             last = max(last, finish + lag if finish != old else departure)
-            retimed.append((finish, lag, last, frame))
-        self.frames, self.last = retimed, last if retimed else self.last
+            self.frames.append((finish, lag, last, frame))
+        if self.frames:
+            self.last = last

@@ -111,8 +111,10 @@ def send_numbered(
     size: int = 100,
     during: Callable[[int], None] = lambda index: None,
     quiet: float = 0.5,
+    most: int | None = None,
 ) -> list[tuple[int, float, float]]:
-    """(number, sent, received) in order of arrival; waits until nothing has come for `quiet` s after the last."""
+    """(number, sent, received) in order of arrival; waits until `most` (default: all sent) have come, or nothing has
+    for `quiet` s after the last."""
     got: list[tuple[int, float, float]] = []
     sent: list[float] = []
     start = last = time.monotonic()
@@ -126,10 +128,13 @@ def send_numbered(
         # sleeping, not spinning: a real-time process that spins is stopped by the kernel, and the relay with it
         pause = max(0.0, start + len(sent) * interval - time.monotonic()) if len(sent) < number else 0.05
         if select.select([receiver], [], [], pause)[0]:
-            index = int.from_bytes(receiver.recv(2048)[:4], "big") - 1
+            try:
+                index = int.from_bytes(receiver.recv(2048)[:4], "big") - 1
+            except BlockingIOError:  # the datagram's checksum was wrong: the kernel has thrown it away
+                continue
             last = time.monotonic()
             got.append((index, sent[index], last))
-            if len(got) == number:
+            if len(got) == (most or number):
                 break
     return got
 

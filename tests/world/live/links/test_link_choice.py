@@ -3,47 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from testbed.errors import CannotRun
+from testbed.scenario import loader
+from testbed.topology.build import build
 from testbed.topology.model import Shape
-from testbed.world.live.links.base import End, WireLink, check_track, choose
+from testbed.world.live import inability
+from testbed.world.live.links.base import End, WireLink, alike, check_track
+from testbed.world.live.links.choice import choose
 from testbed.world.live.links.htb import Htb, ifb_of
 from testbed.world.live.links.measure import Probe, groups
 
-ALL = frozenset({"htb", "ifb", "tap"})
+ROOT = Path(__file__).parents[4]
+ALL = {"veth": True, "htb": True, "ifb_mirred": True, "tun": True, "netem": True}
+BARE = ALL | {"netem": False}
 RATE_ONLY = WireLink("n1--s1", End("n1-eth0", "/proc/1/ns/net"), End("sk1-0b"), Shape(1e7), Shape(1e7))
+TRUNK = replace(RATE_ONLY, a=End("sk1-0a"))
+DELAYED = replace(RATE_ONLY, ba=Shape(1e7, delay=1e-3))
 
 
 @pytest.mark.parametrize(
-    ("link", "role", "needs", "expected"),
+    ("link", "needs", "with_netem", "without"),
     [
-        (RATE_ONLY, "node", frozenset(), "htb"),
-        (RATE_ONLY, "gateway", frozenset({"rate"}), "htb"),
-        (RATE_ONLY, "trunk", frozenset(), "relay"),
-        (RATE_ONLY, "node", frozenset({"rate", "delay"}), "relay"),
-        (RATE_ONLY, "node", frozenset({"trace"}), "relay"),
-        (replace(RATE_ONLY, ba=Shape(1e7, delay=1e-3)), "node", frozenset(), "relay"),
-        (replace(RATE_ONLY, ab=Shape(1e7, jitter=1e-3)), "node", frozenset(), "relay"),
-        (replace(RATE_ONLY, ab=Shape(1e7, loss=0.1)), "node", frozenset(), "relay"),
-        (replace(RATE_ONLY, a=End("sk1-0a")), "node", frozenset(), "relay"),
+        (RATE_ONLY, frozenset(), "htb", "htb"),
+        (RATE_ONLY, frozenset({"rate"}), "htb", "htb"),
+        (RATE_ONLY, frozenset({"rate", "delay"}), "netem", "relay"),
+        (RATE_ONLY, frozenset({"outage"}), "relay", "relay"),
+        (RATE_ONLY, frozenset({"trace"}), "relay", "relay"),
+        (TRUNK, frozenset(), "netem", "relay"),
+        (TRUNK, frozenset({"trace"}), "relay", "relay"),
+        (DELAYED, frozenset(), "netem", "relay"),
+        (replace(RATE_ONLY, ab=Shape(1e7, jitter=1e-3)), frozenset(), "netem", "relay"),
+        (replace(RATE_ONLY, ab=Shape(1e7, 0.01, 1e-3, jitter_correlation=0.5)), frozenset(), "relay", "relay"),
+        (replace(RATE_ONLY, ab=Shape(1e7, loss=0.1)), frozenset(), "netem", "relay"),
+        (replace(RATE_ONLY, ab=Shape(1e7, corrupt=0.1)), frozenset(), "netem", "relay"),
     ],
 )
-def test_htb_takes_pure_rates_at_a_pod_and_the_relay_all_else(
-    link: WireLink, role: str, needs: frozenset[str], expected: str
+def test_the_first_backend_that_can_takes_the_link(
+    link: WireLink, needs: frozenset[str], with_netem: str, without: str
 ) -> None:
-    assert choose(link, role, needs, ALL) == expected
+    assert choose(link, needs, ALL) == with_netem
+    assert choose(link, needs, BARE) == without
 
 
-def test_without_ifb_the_relay_and_without_tap_an_error() -> None:
-    assert choose(RATE_ONLY, "node", frozenset(), {"htb", "tap"}) == "relay"
-    with pytest.raises(CannotRun, match="modprobe tun"):
-        choose(RATE_ONLY, "trunk", frozenset(), {"htb", "ifb"})
+def test_without_ifb_the_relay_and_without_tap_every_reason() -> None:
+    assert choose(RATE_ONLY, frozenset(), {"htb": True, "veth": True, "tun": True}) == "relay"
+    with pytest.raises(CannotRun, match=r"htb: both ends.*netem: this kernel has no netem; relay: .* no tun.*modprobe"):
+        choose(TRUNK, frozenset(), BARE | {"tun": None})
 
 
 def test_htb_refuses_what_it_cannot_shape_before_touching_anything() -> None:
-    with pytest.raises(CannotRun, match="need the relay"):
+    with pytest.raises(CannotRun, match="rates only; use netem or the relay"):
         Htb().create([replace(RATE_ONLY, ab=Shape(1e7, delay=1e-3))])
     with pytest.raises(CannotRun, match="switch ports"):
         Htb().create([replace(RATE_ONLY, a=End("sk1-0a"))])
@@ -68,3 +81,29 @@ def test_probes_that_share_a_namespace_or_exceed_the_budget_run_apart() -> None:
 
     probes = [probe("a", "b", 5e6), probe("b", "c", 5e6), probe("c", "d", 5e6), probe("e", "f", 200e6)]
     assert groups(probes, 100e6) == [[0, 2], [1], [3]]
+
+
+def test_shapes_are_alike_but_for_rounding_and_what_is_off() -> None:
+    wanted = Shape(10e6, 0.01, 0.001, 0.1, loss_burst=4, duplicate=0.02)
+    assert alike(replace(wanted, rate=10.05e6, queue=125e3), wanted)
+    assert alike(Shape(10e6, loss_good=0.0, jitter_law="pareto"), Shape(10e6, loss_bad=0.5))
+    for change in ({"rate": 10.2e6}, {"loss_burst": 5}, {"jitter_law": "uniform"}, {"reorder": 0.01}, {"queue": 1e6}):
+        assert not alike(replace(wanted, **change), wanted)
+
+
+def test_the_world_says_beforehand_which_link_no_backend_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TAP devices: correlated jitter and packet traces are for the relay alone, a plain delay is not."""
+    scenario = loader.load(ROOT / "scenarios" / "demo.yaml", ["bandwidth=[]"])
+    plain = build({"generator": "line", "sites": 2}, list(scenario.nodes), 1)
+    odd = build(
+        {"generator": "line", "sites": 2, "trunks": {"jitter": "1 ms", "jitter_correlation": 0.5}},
+        list(scenario.nodes),
+        1,
+    )
+    assert inability.cannot(scenario, odd) == []
+    monkeypatch.setattr(inability, "TUN", "/nowhere/tun")
+    assert inability.cannot(scenario, plain) == []
+    (said,) = inability.cannot(scenario, odd)
+    assert said.startswith("link s1--s2: htb: ")
+    assert "correlated jitter" in said
+    assert "no tun" in said
