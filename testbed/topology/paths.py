@@ -68,6 +68,12 @@ def next_hops(topology: Topology, down: frozenset[str] = frozenset()) -> dict[st
     return table
 
 
+def trunk_hops(topology: Topology, down: frozenset[str] = frozenset()) -> dict[str, dict[str, str]]:
+    """{site with hosts: {other site: name of the trunk to take toward it}}: `next_hops` between sites."""
+    trees = _trees(topology, _canonical(topology, down))
+    return {target: {site: link.name for site, (_, link) in tree.items()} for target, tree in trees.items()}
+
+
 def _canonical(topology: Topology, down: frozenset[str]) -> frozenset[str]:
     if not down:
         return down

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from controller.decision import Action, Decision, Drain, Migrate, Resize, Start
@@ -22,6 +22,7 @@ from controller.model import Core, Light
 from controller.observation import InstanceState
 from testbed.errors import CannotRun, ShaketableError
 from testbed.world.base import Bed, Event
+from testbed.world.darkness import Darkness
 from testbed.world.live.docker_hosts import GATEWAY, STUB, DockerHosts
 from testbed.world.live.hub import Hub, TargetSpec, wire_types
 from testbed.world.live.names import GATEWAY_PORT, SERVICE_PORT, address
@@ -57,30 +58,6 @@ def k_cpu(bed: Bed) -> float:
         return run.k_cpu
     total = sum(v.cpu for v in bed.model.nodes)
     return 1.0 if run.mode == "idle" else max(total / (BUSY_SHARE * len(os.sched_getaffinity(0))), 1.0)
-
-
-@dataclass
-class Darkness:
-    """When each service had no instance to route to. Times nominal, s."""
-
-    services: set[str]
-    _since: dict[str, float] = field(default_factory=dict)
-    _past: list[tuple[str, float, float]] = field(default_factory=list)
-
-    def seen(self, routable: set[str], now: float) -> None:
-        """From now on these services, and no others, have an instance that takes requests."""
-        for m in self.services:
-            if m in routable and m in self._since:
-                self._past.append((m, self._since.pop(m), now))
-            elif m not in routable:
-                self._since.setdefault(m, now)
-
-    def within(self, service: str, start: float, end: float) -> float:
-        """Seconds of [start, end] in which the service was dark."""
-        spans = [(a, b) for m, a, b in self._past if m == service]
-        if service in self._since:
-            spans.append((self._since[service], end))
-        return sum((max(min(b, end) - max(a, start), 0.0) for a, b in spans), 0.0)
 
 
 class Fleet:

@@ -6,7 +6,7 @@ import pytest
 
 from testbed.topology.model import Host, Link, Shape, Site, Topology
 from testbed.world.base import Track
-from testbed.world.live.fleet import Darkness
+from testbed.world.darkness import Darkness
 from testbed.world.live.inability import cannot
 from testbed.world.live.link_rates import LinkRates
 from testbed.world.live.meters import _pair, doubts

@@ -1,0 +1,164 @@
+"""The network's control and what can happen to network and nodes: cuts, squeezes, crashes, and when they are known.
+
+What is known lags behind what is by the run's detection time, in both directions: a link that is down swallows what is
+sent until new paths are installed, and one that is back is used again only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from controller.model import Paths
+from testbed.errors import CannotRun
+from testbed.topology.paths import paths, trunk_hops
+from testbed.world.base import Bed, Event
+from testbed.world.twin.engine import Engine
+from testbed.world.twin.fleet import Fleet
+from testbed.world.twin.layout import Network
+from testbed.world.twin.rates import Rates
+
+
+class Grid:
+    """at: plans a call at a nominal time. call: asks for a decision now."""
+
+    def __init__(
+        self,
+        bed: Bed,
+        network: Network,
+        engine: Engine,
+        fleet: Fleet,
+        clock: Callable[[], float],
+        at: Callable[..., None],
+        note: Callable[[Event], None],
+        call: Callable[[], None],
+    ) -> None:
+        self.bed, self.network, self.engine, self.fleet = bed, network, engine, fleet
+        self.clock, self.at, self.note, self.call = clock, at, note, call
+        self.rates = Rates(bed)
+        self.detection = bed.scenario.run.detection
+        self.down: frozenset[str] = frozenset()  # links, as path control knows
+        self.dead: set[str] = set()  # nodes, as the run knows
+        self._cut: set[str] = set()  # links, in truth
+        self._told: tuple[dict[str, float], frozenset[str]] | None = None  # what the costs were made of
+        self._paths: Paths | None = None
+        self._install()
+        self.tell()
+
+    # -- paths
+
+    def paths(self) -> Paths:
+        """Path costs as they are known now."""
+        made_of = (self.rates.now(self.clock()), self.down)
+        if self._paths is None or self._told != made_of:
+            self._told, self._paths = made_of, paths(self.bed.topology, *made_of)
+        return self._paths
+
+    def tell(self) -> None:
+        """Hand the engine the costs for its next views, where they changed."""
+        before = self._paths
+        found = self.paths()
+        if found is before:
+            return
+        hosts = self.network.hosts
+        index = {h: i for i, h in enumerate(hosts)}
+        for values, name in ((found.delay, "delay"), (found.per_byte, "per_byte")):
+            matrix = np.full((len(hosts), len(hosts)), np.inf)
+            np.fill_diagonal(matrix, 0.0)
+            for (a, b), x in values.items():
+                matrix[index[a], index[b]] = x
+            setattr(self, f"_{name}", matrix)
+        self.engine.set_costs(self._delay, self._per_byte)
+
+    _delay: Any
+    _per_byte: Any
+
+    def _install(self) -> None:
+        """The switches' flows: next hops around the links that are known to be down."""
+        site = {s: i for i, s in enumerate(self.network.sites)}
+        lane = {}
+        for i, k in enumerate(self.bed.topology.links):
+            lane[k.name, k.a], lane[k.name, k.b] = 2 * i, 2 * i + 1
+        table = np.full((len(site), len(site)), -1)
+        for target, hops in trunk_hops(self.bed.topology, self.down).items():
+            for source, link in hops.items():
+                table[site[source], site[target]] = lane[link, source]
+        self.engine.set_next(table)
+
+    # -- links
+
+    def set_link(self, name: str, up: bool) -> str:
+        """Down or up, at once; known after the detection time. Returns evidence."""
+        link = self.rates.link(name)[1].name
+        for lane in self.rates.lanes(link):
+            self.engine.set_lane(lane, up)
+        (self._cut.discard if up else self._cut.add)(link)
+        self.at(self.clock() + self.detection, self._noticed, link, self.clock())
+        return f"both directions {'up' if up else 'down'} in the twin"
+
+    def _noticed(self, link: str, since: float) -> None:
+        """Path control reacts to a link whose state has been another one for the detection time."""
+        is_down = link in self._cut
+        if is_down == (link in self.down):
+            return  # down and up again meanwhile: nothing changed
+        now = self.clock()
+        kind = "network_link_down" if is_down else "network_link_up"
+        self.note(Event(kind, None, now, {"link": link, "port_at": since, "took_s": now - since}))
+        self.down = self.down | {link} if is_down else self.down - {link}
+        self._install()
+        self.tell()
+        self.engine.push()
+        self.note(Event("network_paths", None, now, {"down": sorted(self.down)}))
+        self.call()
+
+    def squeeze(self, name: str, factor: float) -> str:
+        """Both directions at `factor` of what they would carry, known at once. Returns evidence."""
+        link = self.rates.link(name)[1].name
+        for lane in self.rates.lanes(link):
+            self.engine.squeeze(lane, factor)
+        self.rates.factors[link] = factor
+        self.tell()
+        self.engine.push()
+        return f"both directions at {factor:g} of their rate in the twin"
+
+    # -- nodes
+
+    def crash(self, node: str) -> str:
+        """The node's instances and what they hold are gone, its link is dead; known after the detection time."""
+        victims = self.fleet.crash(node)
+        self.set_link(self._own(node), False)
+        self.at(self.clock() + self.detection, self._known, node, False, victims)
+        return f"{len(victims)} instances ended, link down in the twin"
+
+    def restore(self, node: str) -> str:
+        """It has power again: its link, and no instance."""
+        self.set_link(self._own(node), True)
+        self.fleet.down_nodes.discard(node)
+        self.at(self.clock() + self.detection, self._known, node, True, [])
+        return "link up in the twin"
+
+    def _known(self, node: str, up: bool, victims: list[str]) -> None:
+        (self.dead.discard if up else self.dead.add)(node)
+        for name in victims:
+            self.fleet.died(name)
+        self.call()
+
+    def _own(self, node: str) -> str:
+        return next(k.name for k in self.bed.topology.links if k.role == "node" and node in (k.a, k.b))
+
+    # -- verbs
+
+    def do(self, verb: str, target: str, shape: Mapping[str, Any]) -> str:
+        """One verb of the World protocol. Evidence; CannotRun for what there is not."""
+        if verb == "node_state" and set(shape) == {"up"}:
+            return self.restore(target) if shape["up"] else self.crash(target)
+        if verb == "link_state" and set(shape) == {"up"}:
+            return self.set_link(target, bool(shape["up"]))
+        if verb == "link_shape" and set(shape) == {"rate_factor"}:
+            return self.squeeze(target, float(shape["rate_factor"]))
+        raise CannotRun(
+            f"the twin can't do {verb} {dict(shape)}; it has link_state {{up}}, link_shape {{rate_factor}}, "
+            "node_state {up}"
+        )
