@@ -12,6 +12,7 @@ from testbed.errors import InputError, Problem
 from testbed.load.bandwidth import tracks
 from testbed.load.trace import window
 from testbed.record.folder import plain
+from testbed.run import bound as bounds
 from testbed.run import prepare
 from testbed.run.prepare import Prepared
 from testbed.scenario.model import Scenario
@@ -66,8 +67,10 @@ def _bins(file: str) -> tuple[Sequence[float], Sequence[float]]:
 def plan_file(file: Path, sets: Sequence[str]) -> tuple[dict[str, Any], str]:
     """(facts for --json, text). Solves the placement, builds nothing."""
     p = prepare.prepare(file, sets, "plan")
-    p.tracks(_bins)  # a damaged trace of bandwidth is found now
-    offered = p.source().until(p.horizon)
+    played = p.tracks(_bins)  # a damaged trace of bandwidth is found now
+    source = p.source()
+    offered = source.until(p.horizon)
+    bound = bounds.of_scenario(p, source, offered, played)
     facts = {
         "scenario": {"name": p.scenario.name, "sha256": p.sha256},
         "seed": p.seed,
@@ -80,6 +83,7 @@ def plan_file(file: Path, sets: Sequence[str]) -> tuple[dict[str, Any], str]:
             "instances": {m: list(v) for m, v in p.placement.instances.items()},
             "unserved": dict(p.placement.unserved),
         },
+        "fluid_bound": None if bound is None else bound.on_time_rate,
         "light": [{"id": a.id, "service": a.service, "node": a.node, "workers": a.workers} for a in _light(p)],
         "timeline": [
             {"fault": f.name, "kind": f.fault.kind, "target": f.fault.target, "at_s": f.start, "until_s": f.end}
@@ -148,6 +152,10 @@ def _text(p: Prepared, facts: dict[str, Any]) -> str:
         for m, share in place["unserved"].items()
         if share > 1e-6
     ]
+    if facts["fluid_bound"] is not None:
+        lines.append(
+            f"  no routing and no light sizing keeps more than {facts['fluid_bound']:.1%} of the tasks on time"
+        )
     lines += ["", "light services at the start"]
     lines += [f"  {a['id']}: {a['node']} × {a['workers']}" for a in facts["light"]]
     lines += ["", "timeline (nominal s)", f"  0.0 warm-up to {p.scenario.run.warmup:.1f}, measured to {p.horizon:.1f}"]

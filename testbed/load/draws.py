@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controller.model import INGRESS, Law, Model
+from controller.model import INGRESS, LEAST_GAIN, Law, Model
 from testbed.load import laws
 from testbed.record.tables import Array, Names
 from testbed.scenario.streams import uniforms
 
 BLOCK = 1024
-DEEPEST = 0.02  # a deeper fade would be an outage, not a slow task
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Drawer:
         first = index * BLOCK
         u = uniforms(first, BLOCK, self._seed, "task", ingress)
         kind = np.minimum(np.searchsorted(self._shares, u[:, 0], side="right"), len(self._shares) - 1)
-        gain = np.maximum(self._gain(ingress, first), DEEPEST)
+        gain = np.maximum(self._gain(ingress, first), LEAST_GAIN)
         work = np.zeros((BLOCK, self._width))
         for d in self._demands:
             rows = np.flatnonzero(d.column[kind] >= 0)

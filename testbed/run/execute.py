@@ -129,8 +129,9 @@ def execute(
             signals.finishing = True
             measured = _finish(loop, world, say)
         summary = summaries.build(
-            prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured
-        )
+            prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured,
+            prepared.tracks(bins),
+        )  # fmt: skip
         _write(folder, prepared, loop.journey, summary, {**measured, **inputs(prepared, bins)}, run_id, latest)
     return summary
 

@@ -15,8 +15,9 @@ from controller.policy import Policy
 from testbed.load.tasks import TaskSource
 from testbed.record.folder import RunFolder
 from testbed.record.tables import STAGES, Names, Pile, TaskBook
+from testbed.run.bound import affordable
 from testbed.run.shaker import Shaker
-from testbed.world.base import Event, World
+from testbed.world.base import Event, TaskBatch, World
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class Journey:
 
     names: Names
     tasks: TaskBook = field(default_factory=TaskBook)
+    draws: list[TaskBatch] = field(default_factory=list)  # what was offered; empty where the bound is too dear
     stages: Pile = field(default_factory=lambda: Pile(STAGES))
     slots: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)  # (time, instances) per decision
     on_slot: list[bool] = field(default_factory=list)  # False: a decision between slots, called for by a detection
@@ -94,6 +96,8 @@ class Loop:
         self.shaker.shape_load(until)
         tasks = self.source.until(until)
         self.journey.tasks.offer(tasks.rows())
+        if affordable(self.model):
+            self.journey.draws.append(tasks)
         self.world.offer(tasks)
 
     def _decide(self, k: int, planned: float | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.decision import Migrate, Placement, Resize, Start
@@ -10,9 +10,11 @@ from controller.model import Core, Light
 from testbed.record import measures
 from testbed.record.folder import SCHEMA_VERSION, plain
 from testbed.record.tables import Array, Names
+from testbed.run.bound import of_tasks
 from testbed.run.loop import Journey, budgets_of
 from testbed.run.prepare import Prepared
 from testbed.verdict import claims
+from testbed.world.base import Track
 
 #: Past these a run is unknown: the machine, not the scenario, would be measured. Wire (real) seconds.
 LAG_P99_BOUND = 0.020
@@ -22,9 +24,9 @@ LINK_ERROR = 0.15  # share of the configured bandwidth
 
 def build(
     prepared: Prepared, journey: Journey, placement: Placement, placement_s: float, faults: list[dict[str, Any]],
-    world: Mapping[str, Any],
+    world: Mapping[str, Any], tracks: Sequence[Track],
 ) -> dict[str, Any]:  # fmt: skip
-    """The whole summary. world: World.measures()."""
+    """The whole summary. world: World.measures(). tracks: the bandwidth played."""
     run = prepared.scenario.run
     start, end = run.warmup, run.warmup + run.duration
     rows, stages = journey.tasks.rows(), journey.stages.rows()
@@ -46,6 +48,7 @@ def build(
         **measures.counts(rows),
         "on_time_rate": measures.on_time_rate(rows),
         "on_time_rate_by_type": rates,
+        "fluid_bound": _fluid_bound(prepared, journey, tracks),
         "on_time_rate_after_fault": _after_faults(rows, faults, end),
         "latency_s": latencies,
         "cost": _cost(prepared, journey, window, start, end),
@@ -71,6 +74,23 @@ def build(
     summary["claims"] = [claims.judge(c, summary) for c in prepared.scenario.claims]
     summary["verdict"] = claims.overall(summary["claims"], summary["valid"])
     return dict(plain(summary))
+
+
+def _fluid_bound(prepared: Prepared, journey: Journey, tracks: Sequence[Track]) -> float | None:
+    """What no routing and no light sizing could exceed on these tasks and this core placement (eq. (28) to (37)).
+
+    None where it is too dear, and for a policy that starts core services during the run: its placement is not one.
+    """
+    core = {m.name for m in prepared.resolved.model.core}
+    begun = [a for _, d in journey.decisions for a in d.actions if isinstance(a, (Start, Migrate))]
+    if any((a.start if isinstance(a, Migrate) else a).service in core for a in begun):
+        return None
+    placed: dict[str, list[str]] = {m: [] for m in core}
+    for a in prepared.initial.actions:
+        if isinstance(a, Start) and a.service in core:
+            placed[a.service].append(a.node)
+    bound = of_tasks(prepared, journey.names, journey.draws, placed, tracks)
+    return None if bound is None else bound.on_time_rate
 
 
 def _after_faults(rows: Array, faults: list[dict[str, Any]], end: float) -> dict[str, float | None]:
