@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from controller.decision import Action, Drain, Migrate, Resize, Start
 from controller.light.measure import Present
@@ -18,12 +19,31 @@ from controller.observation import Observation
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Target of one service: node → workers; reasons: node → why; voluntary: a change that was not forced."""
+    """Target of one service: node → workers, and what its reasons are made of when something has to change.
+
+    numbers: of the service, and by pool (docs/mathematics.md, eq. (25)); local: demand by cluster, per s; pools: name →
+    clusters; homes: node → cluster; gains: node → why a change that was not forced pays.
+    """
 
     service: str
     workers: Mapping[str, int]
-    reasons: Mapping[str, str]
-    voluntary: bool = False
+    numbers: Mapping[str, Any]
+    local: Mapping[str, float]
+    pools: Mapping[str, Sequence[str]]
+    homes: Mapping[str, str]
+    gains: Mapping[str, str]
+
+    def reason(self, node: str) -> str:
+        """Why this many workers stand on `node`."""
+        pool = next(name for name, clusters in self.pools.items() if self.homes[node] in clusters)
+        n, own = self.numbers, self.numbers[pool]
+        text = (
+            f"{self.service}: {own['demand']:.1f}/s in {pool} ("
+            + ", ".join(f"{g} {self.local.get(g, 0.0):.1f}/s" for g in self.pools[pool])
+            + f"), x̄ {1e3 * n['mean']:.0f} ms: {own['p']} workers, psi {own['psi']:.3f}"
+            + f" (target {n['relaxed']:.2f}) at w {1e3 * n['budget']:.0f} ms, Z {n['Z']:.1f}"
+        )
+        return f"{text}; {self.gains[node]}" if node in self.gains else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +90,18 @@ def changes(
         for i in kept:
             if want.workers[i.node] != i.workers:
                 book.asked[i.id] = Asked(m.name, i.node, want.workers[i.node], observation.slot)
-                resizes.append((Resize(i.id, want.workers[i.node]), f"{want.reasons[i.node]} (had {i.workers})"))
+                resizes.append((Resize(i.id, want.workers[i.node]), f"{want.reason(i.node)} (had {i.workers})"))
         new = [v for v in want.workers if v not in {i.node for i in kept}]
         for old, node in _pair(surplus, new, paths):
             start = book.start(m.name, node, want.workers[node])
             book.leaving[old.id] = start.id
-            starts.append((Migrate(start, old.id), f"move {old.node} to {node}: {want.reasons[node]}"))
+            starts.append((Migrate(start, old.id), f"move {old.node} to {node}: {want.reason(node)}"))
             surplus = [i for i in surplus if i.id != old.id]
             new = [v for v in new if v != node]
-        starts += [(book.start(m.name, v, want.workers[v]), want.reasons[v]) for v in new]
+        starts += [(book.start(m.name, v, want.workers[v]), want.reason(v)) for v in new]
         for i in _may_go(surplus, kept):
             book.leaving[i.id] = ""
-            drains.append(
-                (Drain(i.id), f"surplus on {i.node}: {want.reasons.get(i.node, m.name + ': no demand here')}")
-            )
+            drains.append((Drain(i.id), f"surplus on {i.node}: {want.reason(i.node)}"))
     rows = [*starts, *resizes, *drains]
     actions, reasons = tuple(a for a, _ in rows), tuple(r for _, r in rows)
     return Changes(actions, reasons, book.next, book.asked, book.leaving, wanted)

@@ -17,7 +17,8 @@ import numpy as np
 
 from controller.light import law as laws
 from controller.light.capacity import erlang_c
-from controller.model import INGRESS, Ingress, Law, Model, Paths, TaskType
+from controller.light.index import index, ways
+from controller.model import INGRESS, Model, Paths, TaskType
 
 #: Share of the slack handed out as waiting, and the least budget in units of x̄.
 SHARE = 0.6
@@ -37,11 +38,6 @@ def lattice(n: int, dimensions: int) -> laws.Array:
     return points
 
 
-@lru_cache(maxsize=256)
-def _grid(law: Law) -> laws.Array:
-    return np.array(laws.points(law, 1000))
-
-
 @lru_cache(maxsize=64)
 def _gains(m: float) -> laws.Array:
     """1000 quantiles of the Nakagami-m power gain Gamma(m, 1/m); 1 without fading (m = 0)."""
@@ -59,33 +55,36 @@ def uncontended(
     model: Model,
     paths: Paths,
     task: TaskType,
-    ingress: Ingress,
     nodes: Mapping[str, Sequence[str]],
     core_waits: Mapping[str, float],
 ) -> laws.Array:
-    """POINTS values of T0_n from one ingress, s, each core stage with its mean wait added.
+    """POINTS values of T0_n from every ingress (one row each), s, each core stage with its mean wait added.
 
     nodes: service → nodes of its instances; each stage goes to the instance nearest in net + x̄ of whoever sends
     it (the gateway for a join). Services without an instance are skipped: the caller has nothing to size then.
+    Infinite where an ingress reaches no instance.
     """
+    found, net = index(model), ways(model, paths)
     points = lattice(POINTS, len(task.stages) + 1)
     entering = sum(i.bytes for s in task.stages for i in s.inputs if i.source == INGRESS)
     access = 8.0 * entering / model.access.rate / _pick(_gains(model.access.m), points[:, 0])
-    at: dict[str, tuple[str, laws.Array]] = {INGRESS: (ingress.name, access)}
+    gateways = np.array([found.endpoint[o.name] for o in model.ingresses])
+    at: dict[str, tuple[laws.Whole, laws.Array]] = {INGRESS: (gateways, access[None, :])}
     for k, stage in enumerate(task.stages, start=1):
-        service = model.service(stage.service)
-        join = len(stage.inputs) > 1
-        sender = ingress.name if join else at[stage.inputs[0].source][0]
-        total = sum(i.bytes for i in stage.inputs)
-        speeds = {v: model.node(v).speed for v in nodes.get(stage.service, ())}
-        if not speeds:
+        service = found.services[stage.service]
+        hosts = sorted(set(nodes.get(stage.service, ())))
+        if not hosts:
             at[stage.name] = at[stage.inputs[0].source]
             continue
-        node = min(speeds, key=lambda v: (paths.net(sender, v, total) + service.work / speeds[v], v))
-        arrivals = [at[i.source][1] + paths.net(at[i.source][0], node, i.bytes) for i in stage.inputs]
-        begun = np.maximum.reduce(arrivals) + core_waits.get(stage.service, 0.0)
-        at[stage.name] = node, begun + service.work / speeds[node] * _pick(_grid(service.law), points[:, k])
-    back = [at[s][1] + paths.net(at[s][0], ingress.name, task.output) for s in task.sinks()]
+        sender = gateways if len(stage.inputs) > 1 else at[stage.inputs[0].source][0]
+        ends = np.array([found.endpoint[v] for v in hosts])
+        seconds = service.work / found.speed[ends]
+        chosen = (net.net(sender, ends, sum(i.bytes for i in stage.inputs)) + seconds).argmin(axis=1)
+        here = ends[chosen]
+        begun = np.maximum.reduce([at[i.source][1] + net.each(at[i.source][0], here, i.bytes) for i in stage.inputs])
+        served = seconds[chosen][:, None] * _pick(laws.grid(service.law), points[:, k])
+        at[stage.name] = here, begun + core_waits.get(stage.service, 0.0) + served
+    back = [at[s][1] + net.each(at[s][0], gateways, task.output) for s in task.sinks()]
     latency: laws.Array = np.maximum.reduce(back)
     return latency
 
@@ -95,19 +94,52 @@ def core_waits(model: Model, rates: Mapping[str, float], nodes: Mapping[str, Seq
 
     At 95 % utilisation and above the value of 95 % is taken: a wait without bound says nothing about a budget.
     """
+    speeds = {v.name: v.speed for v in model.nodes}
     waits: dict[str, float] = {}
     for service in model.core:
         hosts = nodes.get(service.name, ())
         if not hosts:
             continue
         p = service.streams * len(hosts)
-        speed = sum(model.node(v).speed for v in hosts) / len(hosts)
-        mean = service.work * laws.mean(service.law) / speed
-        grid = _grid(service.law)
-        squared_cv = float(grid.var() / grid.mean() ** 2)
+        mean = service.work * laws.mean(service.law) / (sum(speeds[v] for v in hosts) / len(hosts))
         a = min(rates.get(service.name, 0.0) * mean, 0.95 * p)
-        waits[service.name] = erlang_c(p, a) * mean / (p - a) * (1.0 + squared_cv) / 2.0
+        waits[service.name] = erlang_c(p, a) * mean / (p - a) * (1.0 + laws.squared_cv(service.law)) / 2.0
     return waits
+
+
+def latencies(
+    model: Model,
+    paths: Paths,
+    nodes: Mapping[str, Sequence[str]],
+    waits: Mapping[str, float],
+    tasks: Sequence[TaskType],
+) -> dict[str, float]:
+    """q₉₀(T0_n) of those of `tasks` that use a light service, s, from the ingress where it is longest.
+
+    waits: of the core services (`core_waits`). A type that no ingress can have served is left out.
+    """
+    light = {m.name for m in model.light}
+    result: dict[str, float] = {}
+    for task in tasks:
+        if any(s.service in light for s in task.stages):
+            rows = uncontended(model, paths, task, nodes, waits)
+            finite = rows[np.isfinite(rows).all(axis=1)]
+            if len(finite):
+                result[task.name] = float(np.quantile(finite, QUANTILE, axis=1).max())
+    return result
+
+
+def shares(model: Model, means: Mapping[str, float], latency: Mapping[str, float]) -> dict[str, float]:
+    """w_m of every light service, s, from the x̄ of the light services and `latencies`."""
+    least: dict[str, float] = {}
+    for task in model.tasks:
+        if task.name not in latency:
+            continue
+        stages = [s.service for s in task.stages if s.service in means]
+        per_second = SHARE * (task.deadline - latency[task.name]) / sum(means[m] for m in stages)
+        for m in stages:
+            least[m] = min(least.get(m, float("inf")), per_second * means[m])
+    return {m: max(LEAST * x, least.get(m, 0.0)) for m, x in means.items()}
 
 
 def budgets(
@@ -117,20 +149,5 @@ def budgets(
     nodes: Mapping[str, Sequence[str]],
     waits: Mapping[str, float],
 ) -> dict[str, float]:
-    """w_m of every light service, s. means: x̄ of the light services; waits: of the core services (`core_waits`)."""
-    light = {m.name for m in model.light}
-    result = {m: LEAST * means[m] for m in light}
-    least: dict[str, float] = {}
-    for task in model.tasks:
-        stages = [s.service for s in task.stages if s.service in light]
-        if not stages:
-            continue
-        reachable = [uncontended(model, paths, task, o, nodes, waits) for o in model.ingresses]
-        finite = [t for t in reachable if np.all(np.isfinite(t))]
-        if not finite:
-            continue
-        slack = task.deadline - max(float(np.quantile(t, QUANTILE)) for t in finite)
-        per_second = SHARE * slack / sum(means[m] for m in stages)
-        for m in stages:
-            least[m] = min(least.get(m, float("inf")), per_second * means[m])
-    return {m: max(result[m], least.get(m, 0.0)) for m in result}
+    """Eq. (21) in one go. means: x̄ of the light services; waits: of the core services (`core_waits`)."""
+    return shares(model, means, latencies(model, paths, nodes, waits, model.tasks))

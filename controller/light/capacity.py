@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from controller.model import Law
 #: The table ends at this utilisation; below it u* is taken as constant, which understates it.
 LEAST_RHO = 0.02
 GRID = 96
+ROOT = math.isqrt(GRID - 1) + 1
 #: e^{uX} is evaluated up to this exponent: beyond it floats overflow.
 LARGEST_EXPONENT = 600.0
 #: The prior weighs as much as this many measured samples in the mean.
@@ -62,7 +64,7 @@ def table(samples: Sequence[float], prior: Law, prior_mean: float, wanted: int =
     n = len(measured)
     missing = max(wanted - n, 0)
     # Thinned from one grid: quantiles of a Gamma law are dear, and `missing` is another number each time.
-    grid = np.array(laws.points(prior, wanted))
+    grid = laws.grid(prior, wanted)
     filling = grid[((np.arange(missing) + 0.5) * wanted / max(missing, 1)).astype(int)]
     own = measured / measured.mean() if n else measured
     x = np.concatenate([own, filling / filling.mean() if len(filling) else filling])
@@ -80,10 +82,15 @@ def _curve(x: laws.Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
     top = 1.0
     while top < most and _rho(x, top) > LEAST_RHO:
         top *= 1.5
-    grid = np.linspace(min(top, most), 0.0, GRID)[:-1]
-    moments = np.exp(np.outer(grid, x)).mean(axis=1)
-    rho = (grid / (moments - 1.0)).tolist()
-    return (*rho, 1.0), (*grid.tolist(), 0.0)
+    step = min(top, most) / (GRID - 1)
+    grid = step * np.arange(1.0, GRID)
+    # e^{kδx} = e^{iδx} e^{jRδx} with k = i + R j: two short tables and one product of matrices instead of n · GRID
+    # exponentials.
+    fine = np.exp(np.outer(step * np.arange(1.0, ROOT + 1), x))
+    coarse = np.exp(np.outer(step * ROOT * np.arange(0.0, ROOT), x))
+    moments = (coarse @ fine.T).ravel()[: GRID - 1] / len(x)
+    rho = (grid / (moments - 1.0))[::-1].tolist()
+    return (*rho, 1.0), (*grid[::-1].tolist(), 0.0)
 
 
 def _rho(x: laws.Array, u: float) -> float:
@@ -113,21 +120,12 @@ def exponent(samples: Sequence[float], rho: float) -> float:
     return (low + high) / 2
 
 
-def log_erlang_b(p: int, a: float) -> float:
-    """ln ErlangB(p, a) by the recursion B_k = a B_{k−1} / (k + a B_{k−1}), in logarithms: no under- or overflow."""
-    logarithm = 0.0
+def erlang_b(p: int, a: float) -> float:
+    """Loss probability, M/M/p/p, by B_k = a B_{k−1} / (k + a B_{k−1}): all terms positive, so no cancellation."""
+    b = 1.0
     for k in range(1, p + 1):
-        logarithm = _log_b_next(logarithm, k, a)
-    return logarithm
-
-
-def _log_b_next(log_b: float, k: int, a: float) -> float:
-    return math.log(a) + log_b - math.log(k + a * math.exp(log_b))
-
-
-def _log_c(log_b: float, p: int, a: float) -> float:
-    """ln ErlangC from ln ErlangB: C = B / (1 − ρ (1 − B))."""
-    return log_b - math.log1p(-(a / p) * -math.expm1(log_b))
+        b = a * b / (k + a * b)
+    return b
 
 
 def erlang_c(p: int, a: float) -> float:
@@ -136,7 +134,12 @@ def erlang_c(p: int, a: float) -> float:
         return 0.0
     if a >= p:
         return 1.0
-    return min(1.0, math.exp(_log_c(log_erlang_b(p, a), p, a)))
+    return _c(erlang_b(p, a), a / p)
+
+
+def _c(b: float, rho: float) -> float:
+    """ErlangC from ErlangB: C = B / (1 − ρ (1 − B))."""
+    return min(1.0, b / (1.0 - rho * (1.0 - b)))
 
 
 def violation(p: int, demand: float, budget: float, capacity: Table) -> float:
@@ -146,16 +149,20 @@ def violation(p: int, demand: float, budget: float, capacity: Table) -> float:
 
 def violations(demand: float, budget: float, capacity: Table, limit: int) -> list[float]:
     """ψ(1) … ψ(limit) in one pass of the recursion."""
+    return list(islice(each_violation(demand, budget, capacity), limit))
+
+
+def each_violation(demand: float, budget: float, capacity: Table) -> Iterator[float]:
+    """ψ(1), ψ(2), … without end: as far as somebody wants to know."""
     a = demand * capacity.mean
-    if a <= 0.0:
-        return [0.0] * limit
-    values: list[float] = []
-    log_b = 0.0
-    for p in range(1, limit + 1):
-        log_b = _log_b_next(log_b, p, a)
-        if a >= p:
-            values.append(1.0)
+    b, p = 1.0, 0
+    while True:
+        p += 1
+        if a <= 0.0:
+            yield 0.0
             continue
-        decay = p * capacity.exponent(a / p) * budget / capacity.mean
-        values.append(min(1.0, math.exp(_log_c(log_b, p, a) - decay)))
-    return values
+        b = a * b / (p + a * b)
+        if a >= p:
+            yield 1.0
+        else:
+            yield min(1.0, _c(b, a / p) * math.exp(-p * capacity.exponent(a / p) * budget / capacity.mean))

@@ -7,18 +7,20 @@ measurements since, which change rates only as much as their time is worth.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 
 from controller.decision import Decision, Placement, Start
 from controller.light import demand, layout, measure
-from controller.light import law as laws
 from controller.light.actions import Changes, Wanted, changes
-from controller.light.law import Array
+from controller.light.index import Index, Ways, index, ways
+from controller.light.law import Array, Flags, Whole
 from controller.light.measure import Present
-from controller.light.sizing import Size, size
+from controller.light.sizing import Size
+from controller.light.sizing import size as size_of
 from controller.light.state import Asked, LightState, Parameters
 from controller.model import INGRESS, Core, Light, Model, Paths
 from controller.observation import InstanceState, Observation
@@ -35,18 +37,41 @@ MOST_WORKERS = 400
 
 @dataclass(slots=True)
 class _Slot:
-    """Working values of one step. cpu, memory: what is free per node; share: light CPU taken / light CPU per node."""
+    """Working values of one step, by node in the order of the model.
 
-    model: Model
+    cpu, memory: what is free (nothing on a dead node); light_cpu: what core services leave of the CPU; weights: offered
+    tasks per ingress.
+    """
+
+    index: Index
+    ways: Ways
     state: LightState
     observation: Observation
     paths: Paths
     present: Mapping[str, Sequence[Present]]
-    cpu: dict[str, float]
-    memory: dict[str, float]
-    light_cpu: dict[str, float]
+    cpu: Array
+    memory: Array
+    light_cpu: Array
+    alive: Flags
+    weights: Array
     slots: float
     fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """Nodes looked at for one service, of all clusters. columns: nodes; the rest by column.
+
+    room: most workers; current: workers now; fixed: not to be closed; after: s of service and of what comes next.
+    """
+
+    columns: Whole
+    domain: Whole
+    room: Whole
+    current: Whole
+    fixed: Flags
+    after: Array
+    clusters: int  # of the whole model
 
 
 def begin(
@@ -59,7 +84,7 @@ def begin(
     rates = demand.task_rates(model, parameters.begin_load if load is None else load)
     asked = demand.planned(model, placement, rates)
     light = {m.name for m in model.light}
-    epsilon = {m: measure.target(model, m) for m in light}
+    epsilon = {m: index(model).targets[m] for m in light}
     state = LightState(
         parameters=parameters,
         local={m: {g: asked[m].get(g, 0.0) for g in demand.domains(model)} for m in light},
@@ -88,10 +113,8 @@ def step(model: Model, state: LightState, observation: Observation) -> tuple[Lig
     state = measure.learn(model, state, observation)
     state = replace(state, leaving=measure.leaving(state, observation))
     slot = _open_slot(model, state, observation, slots, fresh)
-    if fresh and observation.slot - state.tables_slot >= state.parameters.table_slots:
-        nodes = {m: [i.node for i in found] for m, found in slot.present.items()}
-        state = measure.rebuild(model, replace(state, tables_slot=observation.slot), slot.paths, nodes)
-        slot.state = state
+    if fresh:
+        slot.state = measure.renew(model, state, slot.paths, slot.present, observation.slot)
     state, change, diagnostics = _decide(slot)
     state = replace(state, slot=max(state.slot, observation.slot), now=max(state.now, observation.now))
     return state, Decision(observation.slot, change.actions, change.reasons, diagnostics)
@@ -123,33 +146,41 @@ def _open_slot(
     model: Model, state: LightState, observation: Observation, slots: float = 0.0, fresh: bool = True
 ) -> _Slot:
     """Present instances and free resources: nominal less what runs, drains or was asked for; nothing on dead nodes."""
-    cpu = {v.name: v.cpu for v in model.nodes if v.name not in observation.dead}
-    memory = {v.name: v.memory for v in model.nodes if v.name not in observation.dead}
-    light_cpu = dict(cpu)
-    services = {m.name: m for m in model.services()}
+    found = index(model)
+    dead = [found.position[v] for v in observation.dead if v in found.position]
+    alive = np.ones(len(model.nodes), dtype=bool)
+    alive[dead] = False
+    cpu, memory, core = [0.0] * len(alive), [0.0] * len(alive), [0.0] * len(alive)
     users = {i.id: i for i in observation.instances}
     for id_, a in state.asked.items():
         known = users.get(id_)
         workers = max(a.workers, known.workers) if known else a.workers
         users[id_] = InstanceState(id_, a.service, a.node, workers)
     for i in users.values():
-        m = services.get(i.service)
-        if m is None or i.node not in cpu:
+        m, v = found.services.get(i.service), found.position.get(i.node)
+        if m is None or v is None:
             continue
         times = 1 if isinstance(m, Core) else i.workers
-        cpu[i.node] -= m.cpu * times
-        memory[i.node] -= m.memory * times
+        cpu[v] += m.cpu * times
+        memory[v] += m.memory * times
         if isinstance(m, Core):
-            light_cpu[i.node] -= m.cpu
+            core[v] += m.cpu
     paths = observation.paths if observation.paths is not None else model.paths
-    found = measure.present(model, state, observation)
-    return _Slot(model, state, observation, paths, found, cpu, memory, light_cpu, slots, fresh)
+    weights = np.array([sum(state.offered.get(o.name, {}).values()) for o in model.ingresses])
+    free_cpu = np.where(alive, found.cpu - cpu, 0.0)
+    free_memory = np.where(alive, found.memory - memory, 0.0)
+    left = np.where(alive, found.cpu - core, 0.0)
+    present = measure.present(model, state, observation)
+    return _Slot(
+        found, ways(model, paths), state, observation, paths, present, free_cpu, free_memory, left,
+        alive, weights, slots, fresh,
+    )  # fmt: skip
 
 
 def _decide(slot: _Slot, first: bool = False) -> tuple[LightState, Changes, dict[str, object]]:
     """Sizes and layouts of all light services, largest offered load first, as actions and the state after them."""
-    model, state = slot.model, slot.state
-    pooled, recent, moved = dict(state.pooled), dict(state.recent), dict(state.moved)
+    model, state = slot.index.model, slot.state
+    pooled, recent = dict(state.pooled), dict(state.recent)
     wanted: dict[str, Wanted] = {}
     diagnostics: dict[str, object] = {}
     order = sorted(
@@ -157,172 +188,207 @@ def _decide(slot: _Slot, first: bool = False) -> tuple[LightState, Changes, dict
     )
     for m in order:
         want, pooled[m.name], recent[m.name], numbers = _service(slot, m, first)
-        if want.voluntary:
-            moved[m.name] = slot.observation.slot
         _take(slot, m, want)
         wanted[m.name] = want
         diagnostics[m.name] = numbers
     change = changes(model, state, slot.observation, slot.paths, slot.present, wanted)
     change = _revive_core(slot, change, first)
     diagnostics["targets"] = {name: dict(w.workers) for name, w in wanted.items()}
-    state = replace(
-        state, pooled=pooled, recent=recent, moved=moved, next=change.next, asked=change.asked, leaving=change.leaving
-    )
+    state = replace(state, pooled=pooled, recent=recent, next=change.next, asked=change.asked, leaving=change.leaving)
     return state, change, diagnostics
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """What one pool of a service gets: sizes wanted in the last slots, and where the workers stand."""
+
+    size: Size
+    now: int
+    count: int
+    recent: tuple[int, ...]
+    arrangement: layout.Arrangement
 
 
 def _service(
     slot: _Slot, m: Light, first: bool
 ) -> tuple[Wanted, dict[str, float], dict[str, tuple[int, ...]], dict[str, object]]:
     """One service: its pools, their demand and size, and where the workers stand."""
-    state, local, p = slot.state, slot.state.local[m.name], slot.state.parameters
+    state, local, found = slot.state, slot.state.local[m.name], slot.index
     table = state.tables[m.name]
-    groups = demand.pools(slot.model, slot.paths, local, max(p.pool_radius, table.mean / 2))
+    radius = max(state.parameters.pool_radius, table.mean / 2)
+    groups = {measure.pool_name(g): g for g in demand.pools(found.domains, slot.ways.between, local, radius)}
     rates = {
-        measure.pool_name(g): measure.pooled(slot.model, state, m.name, g, slot.observation, slot.slots) for g in groups
+        name: measure.pooled(found.model, state, m.name, g, slot.observation, slot.slots) for name, g in groups.items()
     }
-    active = [g for g in groups if rates[measure.pool_name(g)] >= LEAST_DEMAND] or list(groups[:1])
+    active = [name for name in groups if rates[name] >= LEAST_DEMAND] or list(groups)[:1]
+    field = cache(partial(_field, slot, m))
     workers: dict[str, int] = {}
-    reasons: dict[str, str] = {}
+    gains: dict[str, str] = {}
     recent: dict[str, tuple[int, ...]] = {}
     numbers: dict[str, object] = {}
-    voluntary = False
-    for pool in groups:
-        name = measure.pool_name(pool)
-        columns, room = _candidates(slot, m, pool)
-        sized = _size(slot, m, pool, rates[name], sum(room.values()))
-        now = sized.p if pool in active else 0
-        count, recent[name] = _damped(slot, m, pool, name, now)
-        arrangement = _arrange(slot, m, pool, columns, room, count, len(active) <= 1 and pool in active, first)
-        workers.update(arrangement.workers)
-        base = (
-            f"{m.name}: {rates[name]:.1f}/s in {name} ("
-            + ", ".join(f"{g} {local.get(g, 0.0):.1f}/s" for g in pool)
-            + f"), x̄ {1e3 * table.mean:.0f} ms: {count} workers, psi {sized.psi:.3f}"
-            + f" (target {state.relaxed[m.name]:.2f}) at w {1e3 * state.budgets[m.name]:.0f} ms,"
-            + f" Z {state.queues[m.name]:.1f}"
-        )
-        reasons.update({v: base for v in columns})
-        reasons.update({v: f"{base}; {why}" for v, why in arrangement.gains.items()})
-        voluntary = voluntary or bool(arrangement.gains)
+    for name, pool in groups.items():
+        got = _pool(slot, m, name, pool, rates[name], active, first, field)
+        workers.update(got.arrangement.workers)
+        gains.update(got.arrangement.gains)
+        recent[name] = got.recent
         numbers[name] = {
-            "demand": rates[name], "p": count, "p_now": now, "psi": sized.psi, "short": arrangement.short,
+            "demand": rates[name], "p": got.count, "p_now": got.now, "psi": got.size.psi,
+            "short": got.arrangement.short,
         }  # fmt: skip
     numbers |= {
-        "mean": table.mean, "budget": state.budgets[m.name], "epsilon": measure.target(slot.model, m.name),
+        "mean": table.mean, "budget": state.budgets[m.name], "epsilon": found.targets[m.name],
         "relaxed": state.relaxed[m.name], "Z": state.queues[m.name], "violation_rate": state.rates[m.name],
     }  # fmt: skip
-    return Wanted(m.name, workers, reasons, voluntary), rates, recent, numbers
+    return Wanted(m.name, workers, numbers, local, groups, found.domain_of, gains), rates, recent, numbers
 
 
-def _size(slot: _Slot, m: Light, pool: Sequence[str], rate: float, room: int) -> Size:
+def _pool(
+    slot: _Slot,
+    m: Light,
+    name: str,
+    pool: Sequence[str],
+    rate: float,
+    active: Sequence[str],
+    first: bool,
+    field: Callable[[], _Field],
+) -> _Pool:
+    """Size and layout of one pool; no look at other nodes while nothing has to change and it is not our turn."""
+    homes = slot.index.domain_of
+    own = [i for i in slot.present[m.name] if homes[i.node] in pool]
+    have = sum(i.workers for i in own)
+    size = _size(slot, m, own, rate, MOST_WORKERS)
+    now = size.p if name in active else 0
+    count, recent = _damped(slot, m, name, now, have)
+    covered = len({homes[i.node] for i in own})
+    if count == have and covered >= min(2, count) and not first and not _looks(slot, m):
+        stay = {i.node: i.workers for i in own}
+        if len(stay) == len(own):
+            return _Pool(size, now, count, recent, layout.Arrangement(stay))
+    rows = np.array([slot.index.domain_row[g] for g in pool])
+    part = _part(field(), rows)
+    if size.p > have:
+        size = _size(slot, m, own, rate, int(part.room.sum()))
+        now = size.p if name in active else 0
+        count, recent = _damped(slot, m, name, now, have)
+    last = len(active) <= 1 and name in active
+    return _Pool(size, now, count, recent, _arrange(slot, m, rows, part, count, last, first))
+
+
+def _looks(slot: _Slot, m: Light) -> bool:
+    """Whether this is the slot in which the service asks if another layout pays: each in turn, not all at once."""
+    every = max(1, int(slot.state.parameters.look_slots))
+    return slot.fresh and (slot.observation.slot + slot.index.turn[m.name]) % every == 0
+
+
+def _size(slot: _Slot, m: Light, own: Sequence[Present], rate: float, room: int) -> Size:
     """p_G for the demand with its safety term and the backlog that waits beyond the workers."""
-    state, p = slot.state, slot.state.parameters
-    excess = sum(max(0, i.backlog - i.workers) for i in slot.present[m.name] if slot.model.node(i.node).domain in pool)
-    asked = demand.safe(rate, slot.model.slot, p.safety, excess / (p.backlog_slots * slot.model.slot))
-    limit = max(1, min(room, MOST_WORKERS))
-    return size(
+    state, p, seconds = slot.state, slot.state.parameters, slot.index.model.slot
+    excess = sum(max(0, i.backlog - i.workers) for i in own)
+    asked = demand.safe(rate, seconds, p.safety, excess / (p.backlog_slots * seconds))
+    return size_of(
         state.tables[m.name], asked, state.budgets[m.name], m.costs, state.queues[m.name], state.relaxed[m.name],
-        limit, p.V, p.z0,
+        max(1, min(room, MOST_WORKERS)), p.V, p.z0,
     )  # fmt: skip
 
 
-def _damped(slot: _Slot, m: Light, pool: Sequence[str], name: str, now: int) -> tuple[int, tuple[int, ...]]:
+def _damped(slot: _Slot, m: Light, name: str, now: int, have: int) -> tuple[int, tuple[int, ...]]:
     """Up at once, down to the largest size of the last `surplus_slots` slots; a new pool starts from what it has."""
     length = int(slot.state.parameters.surplus_slots)
     past = slot.state.recent.get(m.name, {}).get(name)
     if past is None:
-        have = sum(i.workers for i in slot.present[m.name] if slot.model.node(i.node).domain in pool)
         past = (have,) * (length - 1) if have else ()
     window = (*past, now)[-length:]
     return max(window), window if slot.fresh else past
 
 
-def _candidates(slot: _Slot, m: Light, pool: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Nodes of the pool worth looking at, those with an instance among them, and the workers each could take."""
-    have = {i.node: i.workers for i in slot.present[m.name]}
-    room: dict[str, int] = {}
-    for g in pool:
-        able: list[tuple[float, str]] = []
-        for v in slot.model.nodes:
-            if v.domain != g or v.name not in slot.cpu:
-                continue
-            free = min(slot.cpu[v.name] / m.cpu, slot.memory[v.name] / m.memory if m.memory > 0 else MOST_WORKERS)
-            workers = have.get(v.name, 0) + max(0, int(free + 1e-9))
-            if v.name in have:
-                room[v.name] = max(1, workers)
-            elif workers >= 1:
-                able.append((_service_time(slot, m, v.name), v.name))
-                room[v.name] = workers
-        for _, name in sorted(able)[CANDIDATES:]:
-            del room[name]
-    columns = tuple(v.name for v in slot.model.nodes if v.name in room)
-    return columns, room
+def _field(slot: _Slot, m: Light) -> _Field:
+    """Nodes worth looking at: those with an instance, and of each cluster the fastest that can take one."""
+    n = len(slot.cpu)
+    have, fixed = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
+    for i in slot.present[m.name]:
+        v = slot.index.position[i.node]
+        have[v] = have[v] or max(1, i.workers)
+        fixed[v] |= not i.ready
+    free = slot.cpu / m.cpu
+    free = np.minimum(free, slot.memory / m.memory if m.memory > 0 else MOST_WORKERS)
+    workers = have + np.maximum(0, np.floor(free + 1e-9)).astype(np.int64)
+    seconds = _service_times(slot, m)
+    able = slot.alive & (have == 0) & (workers >= 1)
+    order = np.lexsort((slot.index.by_name, seconds, ~able, slot.index.domain))
+    domains = slot.index.domain[order]
+    place = np.arange(n) - np.searchsorted(domains, domains)
+    chosen = slot.alive & (have > 0)
+    chosen[order[(place < CANDIDATES) & able[order]]] = True
+    columns = np.flatnonzero(chosen)
+    current = have[columns]
+    room = np.where(current > 0, np.maximum(1, workers[columns]), workers[columns])
+    after = seconds[columns] + _onward(slot, m, columns)
+    return _Field(columns, slot.index.domain[columns], room, current, fixed[columns], after, len(slot.index.domains))
 
 
-def _service_time(slot: _Slot, m: Light, node: str) -> float:
-    """Mean service time on a node, s, at the share of its light CPU now taken (the most that can be busy)."""
-    v = slot.model.node(node)
-    left = slot.light_cpu[node]
-    taken = min(1.0, max(0.0, 1.0 - slot.cpu[node] / left)) if left > 0 else 1.0
-    return m.work * laws.mean(m.law) / v.speed * (1.0 + slot.model.contention * taken**2)
+def _part(field: _Field, rows: Whole) -> _Field:
+    """Those of the given clusters."""
+    if len(rows) == field.clusters:
+        return field
+    mask = np.isin(field.domain, rows)
+    return _Field(
+        field.columns[mask], field.domain[mask], field.room[mask],
+        field.current[mask], field.fixed[mask], field.after[mask], field.clusters,
+    )  # fmt: skip
 
 
-def _costs(slot: _Slot, m: Light, pool: Sequence[str], columns: Sequence[str]) -> Array:
-    """c_gv, s: path from the senders of g, service on v, path to whatever comes next (its nearest instance)."""
-    into, out = demand.edges(slot.model, m.name)
-    sources = [demand.representative(slot.model, g) for g in pool]
-    weights = {o.name: sum(slot.state.offered.get(o.name, {}).values()) for o in slot.model.ingresses}
-    total = sum(weights.values())
-    after: list[float] = []
-    for v in columns:
-        seconds = _service_time(slot, m, v)
-        for to, size_, share in out:
-            if to == INGRESS:
-                back = sum(w * min(NO_PATH, slot.paths.net(v, o, size_)) for o, w in weights.items())
-                seconds += share * back / total if total > 0 else 0.0
-            else:
-                ways = [slot.paths.net(v, i.node, size_) for i in slot.present.get(to, ())]
-                seconds += share * min(NO_PATH, min(ways, default=0.0))
-        after.append(seconds)
-    net = [[min(NO_PATH, slot.paths.net(g, v, into)) for v in columns] for g in sources]
-    costs: Array = np.array(net, dtype=float).reshape(len(sources), len(columns)) + np.array(after)
-    return costs
+def _service_times(slot: _Slot, m: Light) -> Array:
+    """Mean service time per node, s, at the share of its light CPU now taken (the most that can be busy)."""
+    left = slot.light_cpu
+    taken = np.where(left > 0, np.clip(1.0 - slot.cpu / np.where(left > 0, left, 1.0), 0.0, 1.0), 1.0)
+    seconds: Array = slot.index.means[m.name] / slot.index.speed * (1.0 + slot.index.model.contention * taken**2)
+    return seconds
+
+
+def _onward(slot: _Slot, m: Light, columns: Whole) -> Array:
+    """Seconds from each node to whatever comes next: its nearest instance, or back to the ingresses."""
+    seconds = np.zeros(len(columns))
+    total = float(slot.weights.sum())
+    for to, size_, share in slot.index.edges[m.name][1]:
+        if to == INGRESS:
+            if total > 0:
+                ends = np.arange(len(slot.cpu), len(slot.cpu) + len(slot.weights))
+                ways_back = np.minimum(NO_PATH, slot.ways.net(columns, ends, size_))
+                seconds += share * (ways_back @ slot.weights) / total
+        else:
+            ends = np.array([slot.index.endpoint[i.node] for i in slot.present.get(to, ())], dtype=np.int64)
+            if len(ends):
+                seconds += share * np.minimum(NO_PATH, slot.ways.net(columns, ends, size_).min(axis=1))
+    return seconds
 
 
 def _arrange(
-    slot: _Slot,
-    m: Light,
-    pool: Sequence[str],
-    columns: tuple[str, ...],
-    room: Mapping[str, int],
-    workers: int,
-    last: bool,
-    first: bool,
+    slot: _Slot, m: Light, rows: Whole, field: _Field, workers: int, last: bool, first: bool
 ) -> layout.Arrangement:
-    """Lay out `workers` over the candidate nodes of a pool."""
-    state, p, price = slot.state, slot.state.parameters, {v.name: v.price for v in slot.model.nodes}
-    current: dict[str, int] = {}
-    for i in slot.present[m.name]:
-        if i.node in room and i.node not in current:
-            current[i.node] = i.workers
-    fixed = frozenset(i.node for i in slot.present[m.name] if not i.ready)
-    rested = slot.observation.slot - state.moved.get(m.name, -1000) >= p.dwell_slots
-    busy = bool(fixed) or any(i.service == m.name for i in slot.observation.instances if i.id in state.leaving)
+    """Lay out `workers` over the candidate nodes of a pool. rows: its clusters."""
+    state, p, found = slot.state, slot.state.parameters, slot.index
+    sources = found.representatives[rows]
+    net = np.minimum(NO_PATH, slot.ways.net(sources, field.columns, found.edges[m.name][0]))
+    busy = bool(field.fixed.any()) or any(
+        i.service == m.name for i in slot.observation.instances if i.id in state.leaving
+    )
+    price = p.V * found.price[field.columns]
+    local = state.local[m.name]
     problem = layout.Problem(
-        columns=columns,
-        domain={v.name: v.domain for v in slot.model.nodes},
-        costs=_costs(slot, m, pool, columns),
-        demand=np.array([state.local[m.name].get(g, 0.0) for g in pool]),
-        current=current,
-        fixed=fixed,
-        room=room,
-        keep={v: p.V * price[v] * m.costs.keep for v in columns},
-        deploy={v: p.V * price[v] * m.costs.deploy for v in columns},
+        columns=tuple(found.model.nodes[v].name for v in field.columns.tolist()),
+        rank=found.by_name[field.columns],
+        domain=field.domain,
+        costs=net + field.after,
+        demand=np.array([local.get(found.domains[g], 0.0) for g in rows.tolist()]),
+        current=field.current,
+        fixed=field.fixed.tolist(),
+        room=field.room,
+        keep=price * m.costs.keep,
+        deploy=price * m.costs.deploy,
         delay=p.delay_value / state.budgets[m.name],
         workers=workers,
         horizon=p.move_horizon,
-        voluntary=slot.fresh and rested and not busy,
+        voluntary=_looks(slot, m) and not busy,
         last=last,
     )
     return layout.settle(problem) if first else layout.arrange(problem)
@@ -333,24 +399,25 @@ def _take(slot: _Slot, m: Light, want: Wanted) -> None:
     have = {i.node: i.workers for i in slot.present[m.name]}
     for v, workers in want.workers.items():
         more = max(0, workers - have.get(v, 0))
-        slot.cpu[v] -= more * m.cpu
-        slot.memory[v] -= more * m.memory
+        slot.cpu[slot.index.position[v]] -= more * m.cpu
+        slot.memory[slot.index.position[v]] -= more * m.memory
 
 
 def _revive_core(slot: _Slot, change: Changes, first: bool) -> Changes:
     """Core services do not move; but one that has lost its last instance is started again where it fits."""
     if first:
         return change
-    used = {s.service for n in slot.model.tasks for s in n.stages}
-    for m in slot.model.core:
-        if m.name not in used:
+    model = slot.index.model
+    used = {s.service for n in model.tasks for s in n.stages}
+    for m in model.core:
+        if m.name not in used or slot.present[m.name]:
             continue
-        fits = [v for v in slot.cpu if slot.cpu[v] >= m.cpu and slot.memory[v] >= m.memory]
-        if slot.present[m.name] or not fits:
+        fits = np.flatnonzero(slot.alive & (slot.cpu >= m.cpu) & (slot.memory >= m.memory)).tolist()
+        if not fits:
             continue
-        node = max(fits, key=lambda v: (slot.model.node(v).speed, slot.cpu[v], v))
-        start = Start(f"{m.name}-{change.next}", m.name, node, m.streams)
+        v = max(fits, key=lambda v: (model.nodes[v].speed, slot.cpu[v], model.nodes[v].name))
+        start = Start(f"{m.name}-{change.next}", m.name, model.nodes[v].name, m.streams)
         change = change.plus(start, f"{m.name}: no instance is left alive", slot.observation.slot)
-        slot.cpu[node] -= m.cpu
-        slot.memory[node] -= m.memory
+        slot.cpu[v] -= m.cpu
+        slot.memory[v] -= m.memory
     return change

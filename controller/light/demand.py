@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from controller.decision import Placement
-from controller.model import INGRESS, Model, Paths
+from controller.light.law import Array
+from controller.model import INGRESS, Model
 
 
 def domains(model: Model) -> tuple[str, ...]:
@@ -26,10 +27,14 @@ def representative(model: Model, domain: str) -> str:
     return next(v.name for v in model.nodes if v.domain == domain)
 
 
+def weight(per_slot: float, slots: float) -> float:
+    """η of eq. (23) over `slots` slots (may be < 1), from that of one."""
+    return -math.expm1(slots * math.log1p(-per_slot)) if per_slot < 1.0 else 1.0
+
+
 def smooth(old: float, new: float, slots: float, up: float, down: float) -> float:
-    """Eq. (23): exponentially weighted mean, one weight per slot upwards, another downwards; `slots` may be < 1."""
-    weight = up if new > old else down
-    return old - math.expm1(slots * math.log1p(-weight)) * (new - old) if weight < 1.0 else new
+    """Eq. (23): exponentially weighted mean, one weight per slot upwards, another downwards."""
+    return old + weight(up if new > old else down, slots) * (new - old)
 
 
 def safe(demand: float, slot: float, deviations: float, backlog: float) -> float:
@@ -37,27 +42,25 @@ def safe(demand: float, slot: float, deviations: float, backlog: float) -> float
     return demand + deviations * math.sqrt(max(demand, 0.0) / slot) + backlog
 
 
-def pools(model: Model, paths: Paths, demand: Mapping[str, float], radius: float) -> tuple[tuple[str, ...], ...]:
+def pools(
+    domains: Sequence[str], between: Array, demand: Mapping[str, float], radius: float
+) -> tuple[tuple[str, ...], ...]:
     """Groups of clusters whose senders share workers: leaders by falling demand, others join the first leader near.
 
-    Near: propagation between the representatives ≤ radius (s), both ways. Every cluster is in exactly one group.
+    between: propagation between the representatives of two clusters, the longer way, s. Near: at most `radius`, s.
+    Every cluster is in exactly one group.
     """
-    order = sorted(domains(model), key=lambda g: (-demand.get(g, 0.0), g))
-    groups: list[list[str]] = []
-    for g in order:
-        here = representative(model, g)
-        for group in groups:
-            leader = representative(model, group[0])
-            if max(_delay(paths, here, leader), _delay(paths, leader, here)) <= radius:
-                group.append(g)
-                break
+    near = (between <= radius).tolist()
+    order = sorted(range(len(domains)), key=lambda k: (-demand.get(domains[k], 0.0), domains[k]))
+    groups: list[list[int]] = []
+    for k in order:
+        row = near[k]
+        home = next((group for group in groups if row[group[0]]), None)
+        if home is None:
+            groups.append([k])
         else:
-            groups.append([g])
-    return tuple(tuple(group) for group in groups)
-
-
-def _delay(paths: Paths, a: str, b: str) -> float:
-    return 0.0 if a == b else paths.delay.get((a, b), math.inf)
+            home.append(k)
+    return tuple(tuple(domains[k] for k in group) for group in groups)
 
 
 def task_rates(model: Model, load: float) -> dict[str, dict[str, float]]:

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from controller.model import Law
 
 Array = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 KINDS = ("deterministic", "uniform", "exponential", "lognormal", "gamma")
 
 
@@ -43,9 +45,24 @@ def points(law: Law, n: int = 1000) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=256)
+def grid(law: Law, n: int = 1000) -> Array:
+    """`points` as an array; not to be written to."""
+    values = np.array(points(law, n))
+    values.flags.writeable = False
+    return values
+
+
+@lru_cache(maxsize=256)
 def mean(law: Law) -> float:
     """E of the factor on the work: above 1 for "gamma", since E[1/f] > 1/E[f]."""
     return float(np.mean(points(law, 4000)))
+
+
+@lru_cache(maxsize=256)
+def squared_cv(law: Law) -> float:
+    """Variance over squared mean of the factor on the work."""
+    x = grid(law)
+    return float(x.var() / x.mean() ** 2)
 
 
 def gamma_quantiles(shape: float, q: Array) -> Array:

@@ -7,36 +7,46 @@ S: nodes with an instance. Per slot, in cost units,
 c_gv: predicted seconds of a request of cluster g served on v (path in, service on v, path out); ν/w turns a second
 of delay into the penalty of a lost share of the waiting budget. An opening pays c_dp, a closing has to save c_dp, a
 move pays c_dp once; each must earn that within the horizon. All of it is deterministic, ties go to the first name.
+
+Nodes are columns, numbered from 0. All openings, closings and swaps are valued at once, from the least and the second
+least cost of each cluster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
 
 import numpy as np
 
-from controller.light.law import Array
+from controller.light.law import Array, Flags, Whole
+
+#: Swaps are valued for so many (closing, cluster, opening) triples at most; past that only the openings that gain
+#: most on their own are tried. Twelve nodes are far below it.
+MOST_TRIPLES = 100_000
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One service in one pool. columns: candidate nodes (present ones among them); costs: c_gv, s, domains × columns.
+    """One service in one pool. columns: names of candidate nodes (present ones among them); all else by column.
 
-    current: node → workers of the instances that count; fixed: nodes whose instance may not be closed or moved
-    now (not ready yet). room: most workers a node can take, its present ones included. keep and deploy: V price c_mt
-    and V price c_dp per column; delay: ν/w, cost units per second of delay.
+    rank: order of the names; domain: number of the cluster; costs: c_gv, s, clusters × columns; demand: λ_g, per s;
+    current: workers of the instances that count, 0 for none; fixed: whose instance may not be closed or moved now
+    (not ready yet); room: most workers a node can take, its present ones included; keep and deploy: V price c_mt and
+    V price c_dp; delay: ν/w, cost units per second of delay.
     """
 
     columns: tuple[str, ...]
-    domain: Mapping[str, str]
+    rank: Whole
+    domain: Whole
     costs: Array
     demand: Array
-    current: Mapping[str, int]
-    fixed: frozenset[str]
-    room: Mapping[str, int]
-    keep: Mapping[str, float]
-    deploy: Mapping[str, float]
+    current: Whole
+    fixed: Sequence[bool]
+    room: Whole
+    keep: Array
+    deploy: Array
     delay: float
     workers: int
     horizon: float
@@ -54,153 +64,234 @@ class Arrangement:
 
 
 @dataclass(frozen=True)
-class _Move:
+class Move:
+    """An opening, a closing or both; columns, −1 for none. saved: s of delay per request; keep: change per slot."""
+
     gain: float
-    saved: float  # seconds of delay per request, averaged over the demand
-    keep: float  # change of V Σ price c_mt, cost units per slot
-    opened: str = ""
-    closed: str = ""
+    saved: float
+    keep: float
+    opened: int = -1
+    closed: int = -1
+
+    def after(self, chosen: Sequence[int]) -> list[int]:
+        return [v for v in chosen if v != self.closed] + ([self.opened] if self.opened >= 0 else [])
 
 
 def arrange(problem: Problem) -> Arrangement:
     """Forced openings and closings first, then at most one voluntary change, then the workers are split."""
-    chosen = [v for v in problem.columns if v in problem.current]
+    chosen: list[int] = np.flatnonzero(problem.current).tolist()
     _open_what_is_needed(problem, chosen)
     _close_what_is_too_many(problem, chosen)
     gains: dict[str, str] = {}
     if problem.voluntary and chosen:
         move = best_move(problem, chosen)
         if move is not None:
-            chosen = [v for v in chosen if v != move.closed] + ([move.opened] if move.opened else [])
+            chosen = move.after(chosen)
             sentence = (
                 f"{'saves' if move.saved >= 0 else 'costs'} {1e3 * abs(move.saved):.1f} ms per request and changes "
                 f"c_mt by {move.keep:+.2f} per slot: worth {move.gain:.2f} over {problem.horizon:.0f} slots after c_dp"
             )
-            gains = {v: sentence for v in (move.opened, move.closed) if v}
-    workers = split(problem, chosen)
-    return Arrangement(workers, gains, max(0, problem.workers - sum(workers.values())))
+            gains = {problem.columns[v]: sentence for v in (move.opened, move.closed) if v >= 0}
+    return _arrangement(problem, chosen, gains)
 
 
 def settle(problem: Problem, rounds: int = 12) -> Arrangement:
     """`arrange` for a start from nothing: voluntary changes until none pays."""
-    chosen: list[str] = []
+    chosen: list[int] = []
     _open_what_is_needed(problem, chosen)
     for _ in range(rounds):
         move = best_move(problem, chosen) if chosen else None
         if move is None:
             break
-        chosen = [v for v in chosen if v != move.closed] + ([move.opened] if move.opened else [])
+        chosen = move.after(chosen)
+    return _arrangement(problem, chosen, {})
+
+
+def _arrangement(problem: Problem, chosen: Sequence[int], gains: Mapping[str, str]) -> Arrangement:
     workers = split(problem, chosen)
-    return Arrangement(workers, {}, max(0, problem.workers - sum(workers.values())))
+    named = {problem.columns[v]: n for v, n in workers.items()}
+    return Arrangement(named, gains, max(0, problem.workers - sum(workers.values())))
 
 
-def value(problem: Problem, chosen: Sequence[str]) -> float:
+def value(problem: Problem, chosen: Sequence[int]) -> float:
     """J(S) per slot; infinite for no instance."""
     if not chosen:
         return float("inf")
-    keep = sum(problem.keep[v] for v in chosen)
-    return keep + problem.delay * delay(problem, chosen)
+    return float(problem.keep[list(chosen)].sum()) + problem.delay * delay(problem, chosen)
 
 
-def delay(problem: Problem, chosen: Sequence[str]) -> float:
+def delay(problem: Problem, chosen: Sequence[int]) -> float:
     """Σ_g λ_g min_v c_gv: request-seconds per second."""
-    columns = [problem.columns.index(v) for v in chosen]
-    return float(problem.demand @ problem.costs[:, columns].min(axis=1))
+    return float(problem.demand @ problem.costs[:, list(chosen)].min(axis=1))
 
 
 def spread_wanted(problem: Problem) -> int:
     """Clusters the instances must cover: two where there are two workers and two clusters that can take one."""
-    able = {problem.domain[v] for v in problem.columns if problem.room.get(v, 0) >= 1}
-    return min(2, len(able), max(1, problem.workers))
+    able = problem.domain[problem.room >= 1]
+    clusters = min(2, len(set(able.tolist())))
+    return min(clusters, max(1, problem.workers))
 
 
-def feasible(problem: Problem, chosen: Sequence[str]) -> bool:
+def feasible(problem: Problem, chosen: Sequence[int]) -> bool:
     """Room for all workers, at most one instance per worker, clusters spread."""
     if not chosen or len(chosen) > max(1, problem.workers):
         return False
-    if sum(problem.room.get(v, 0) for v in chosen) < problem.workers:
+    if problem.room[list(chosen)].sum() < problem.workers:
         return False
-    return len({problem.domain[v] for v in chosen}) >= spread_wanted(problem)
+    return len(set(problem.domain[list(chosen)].tolist())) >= spread_wanted(problem)
 
 
-def _open_what_is_needed(problem: Problem, chosen: list[str]) -> None:
+def _first(problem: Problem, columns: Whole, values: Array) -> int:
+    """The column of least value, of equal ones the first by name."""
+    tied = columns[values == values.min()]
+    return int(tied[problem.rank[tied].argmin()]) if len(tied) > 1 else int(tied[0])
+
+
+def _open_what_is_needed(problem: Problem, chosen: list[int]) -> None:
     """Open the nodes that lack least delay until workers and clusters are covered or nothing is left."""
+    wanted = spread_wanted(problem) if problem.workers > 0 else 0
     while problem.workers > 0:
-        spread = len({problem.domain[v] for v in chosen}) < spread_wanted(problem)
-        roomy = sum(problem.room.get(v, 0) for v in chosen) >= problem.workers
-        if roomy and not spread:
+        covered = set(problem.domain[chosen].tolist()) if chosen else set()
+        spread = len(covered) < wanted
+        if not spread and chosen and problem.room[chosen].sum() >= problem.workers:
             return
-        covered = {problem.domain[v] for v in chosen}
-        free = [
-            v
-            for v in problem.columns
-            if v not in chosen and problem.room.get(v, 0) >= 1 and not (spread and problem.domain[v] in covered)
-        ]
-        if not free:
+        free = problem.room >= 1
+        free[chosen] = False
+        if spread:
+            for g in covered:
+                free &= problem.domain != g
+        columns = np.flatnonzero(free)
+        if not len(columns):
             return
-        chosen.append(min(free, key=lambda v: (value(problem, [*chosen, v]), v)))
+        costs = problem.costs[:, columns]
+        if chosen:
+            costs = np.minimum(problem.costs[:, chosen].min(axis=1)[:, None], costs)
+        chosen.append(_first(problem, columns, problem.keep[columns] + problem.delay * (problem.demand @ costs)))
 
 
-def _close_what_is_too_many(problem: Problem, chosen: list[str]) -> None:
+def _close_what_is_too_many(problem: Problem, chosen: list[int]) -> None:
     """More instances than workers are wanted: close those that cost least delay, never the last of the service."""
     least = 1 if problem.last or problem.workers > 0 else 0
     while len(chosen) > max(problem.workers, least):
-        movable = [v for v in chosen if v in problem.current and v not in problem.fixed]
+        movable = [k for k, v in enumerate(chosen) if problem.current[v] > 0 and not problem.fixed[v]]
         if not movable:
             return
-        rest = [[u for u in chosen if u != v] for v in movable]
-        best = min(range(len(movable)), key=lambda i: (value(problem, rest[i]) if rest[i] else 0.0, movable[i]))
-        chosen.remove(movable[best])
+        if len(chosen) == 1:
+            chosen.clear()
+            return
+        rest = _without(problem.costs[:, chosen])[movable] @ problem.demand
+        columns = np.array(chosen)[movable]
+        chosen.remove(_first(problem, columns, problem.delay * rest - problem.keep[columns]))
 
 
-def best_move(problem: Problem, chosen: Sequence[str]) -> _Move | None:
-    """The opening, closing or swap that gains most over the horizon; None where none gains."""
-    now, waits = value(problem, chosen), delay(problem, chosen)
-    total = float(problem.demand.sum())
-    moves: list[_Move] = []
-
-    def consider(after: list[str], opened: str, closed: str, price: float) -> None:
-        if feasible(problem, after):
-            gain = (now - value(problem, after)) * problem.horizon - price
-            saved = (waits - delay(problem, after)) / total if total > 0 else 0.0
-            keep = sum(problem.keep[v] for v in after) - sum(problem.keep[v] for v in chosen)
-            moves.append(_Move(gain, saved, keep, opened, closed))
-
-    free = [v for v in problem.columns if v not in chosen and problem.room.get(v, 0) >= 1]
-    movable = [v for v in chosen if v not in problem.fixed]
-    for v in free:
-        consider([*chosen, v], v, "", problem.deploy[v])
-    for u in movable:
-        rest = [x for x in chosen if x != u]
-        consider(rest, "", u, problem.deploy[u])
-        for v in free:
-            consider([*rest, v], v, u, problem.deploy[v] if problem.current else 0.0)
-    best = max(moves, key=lambda m: (m.gain, m.opened, m.closed), default=None)
-    return best if best is not None and best.gain > 0.0 else None
+def _without(costs: Array) -> Array:
+    """Least cost per cluster when one column is left out: columns × clusters; infinite where there is one column."""
+    if costs.shape[1] == 1:
+        return np.full((1, costs.shape[0]), np.inf)
+    best = costs.argmin(axis=1)
+    two = np.partition(costs, 1, axis=1)
+    least: Array = np.where(best == np.arange(costs.shape[1])[:, None], two[:, 1], two[:, 0])
+    return least
 
 
-def split(problem: Problem, chosen: Sequence[str]) -> dict[str, int]:
-    """Workers per node: at least one each, the rest by the demand nearest to each, within its room.
+def best_move(problem: Problem, chosen: Sequence[int]) -> Move | None:
+    """The opening, closing or swap that gains most over the horizon; None where none gains.
+
+    All at once: rows are what is closed (nothing, then each that may be), columns what is opened (nothing, then each
+    that may be). Of equal gains the last names win, nothing being the first name.
+    """
+    p, mine = problem, np.array(chosen)
+    costs = p.costs[:, mine]
+    least = costs.min(axis=1)
+    free = p.room >= 1
+    free[mine] = False
+    opened = _worth_trying(p, least, np.flatnonzero(free), costs.size)
+    movable = [k for k, v in enumerate(chosen) if not p.fixed[v]]
+    closed = mine[movable]
+    rest = np.concatenate((least[None, :], _without(costs)[movable]))
+    new = np.concatenate((np.full((len(least), 1), np.inf), p.costs[:, opened]), axis=1)
+    with np.errstate(invalid="ignore"):  # nothing left and nobody asks: ∞ · 0, masked below
+        after = p.demand @ np.minimum(rest[:, :, None], new[None, :, :])
+    keep = np.concatenate(([0.0], p.keep[opened])) - np.concatenate(([0.0], p.keep[closed]))[:, None]
+    price = np.tile(np.concatenate(([0.0], p.deploy[opened])), (len(closed) + 1, 1))
+    if not p.current.any():
+        price[1:] = 0.0
+    price[1:, 0] = p.deploy[closed]
+    waits = float(p.demand @ least)
+    gain = np.where(_fits(p, mine, closed, opened), (p.delay * (waits - after) - keep) * p.horizon - price, -np.inf)
+    top = float(gain.max())
+    if top <= 0.0:
+        return None
+    total = float(p.demand.sum())
+    ties = [
+        (p.columns[opened[j - 1]] if j else "", p.columns[closed[i - 1]] if i else "", i, j)
+        for i, j in np.argwhere(gain == top).tolist()
+    ]
+    _, _, i, j = max(ties)
+    saved = (waits - float(after[i, j])) / total if total > 0 else 0.0
+    return Move(top, saved, float(keep[i, j]), int(opened[j - 1]) if j else -1, int(closed[i - 1]) if i else -1)
+
+
+def _fits(p: Problem, mine: Whole, closed: Whole, opened: Whole) -> Flags:
+    """`feasible` after each move: closings (nothing first) × openings (nothing first); False for no move."""
+    out, into = np.concatenate(([0], p.room[closed])), np.concatenate(([0], p.room[opened]))
+    homes = p.domain[mine]
+    count = np.bincount(homes, minlength=int(p.domain.max()) + 1)
+    last = np.concatenate(([False], count[p.domain[closed]] == 1))
+    fresh = np.concatenate(([False], count[p.domain[opened]] == 0))
+    same = np.zeros((len(last), len(fresh)), dtype=bool)
+    same[1:, 1:] = p.domain[closed][:, None] == p.domain[opened]
+    spread = int((count > 0).sum()) - last[:, None] + (fresh | (same & last[:, None]))
+    fits = (int(p.room[mine].sum()) - out[:, None] + into >= p.workers) & (spread >= spread_wanted(p))
+    most = max(1, p.workers)
+    fits[0, 0] = False
+    if len(mine) + 1 > most:
+        fits[0, :] = False
+    if len(mine) > most:
+        fits[1:, 1:] = False
+    if len(mine) < 2 or len(mine) - 1 > most:
+        fits[1:, 0] = False
+    return fits
+
+
+def _worth_trying(p: Problem, least: Array, free: Whole, size: int) -> Whole:
+    """Openings: all, or so many of those that gain most on their own that the work stays bounded."""
+    most = max(1, MOST_TRIPLES // max(1, size))
+    if len(free) <= most:
+        return free
+    after = p.demand @ np.minimum(least[:, None], p.costs[:, free])
+    worth = (p.keep[free] + p.delay * after) * p.horizon + p.deploy[free]
+    return np.sort(free[np.argsort(worth, kind="stable")[:most]])
+
+
+def split(problem: Problem, chosen: Sequence[int]) -> dict[int, int]:
+    """Workers per column: at least one each, the rest by the demand nearest to each, within its room.
 
     An existing split of the right total stays unless some instance is more than one worker from its share:
     otherwise noise in the demand would shift a worker to and fro every slot.
     """
     if not chosen:
         return {}
-    columns = [problem.columns.index(v) for v in chosen]
-    nearest = problem.costs[:, columns].argmin(axis=1)
-    served = np.array([float(problem.demand[nearest == k].sum()) for k in range(len(chosen))])
-    total = max(problem.workers, len(chosen))
-    shares = served / served.sum() if served.sum() > 0 else np.full(len(chosen), 1.0 / len(chosen))
-    ideal = {v: total * float(s) for v, s in zip(chosen, shares, strict=True)}
-    present = {v: problem.current.get(v, 0) for v in chosen}
-    settled = sum(present.values()) == total and all(0 < present[v] <= problem.room.get(v, 0) for v in chosen)
-    if settled and all(abs(present[v] - max(1.0, ideal[v])) <= 1.0 for v in chosen):
-        return present
-    workers = {v: 1 for v in chosen}
+    nearest = problem.costs[:, list(chosen)].argmin(axis=1)
+    served = np.bincount(nearest, weights=problem.demand, minlength=len(chosen))
+    total, all_ = max(problem.workers, len(chosen)), float(served.sum())
+    shares = (served / all_).tolist() if all_ > 0 else [1.0 / len(chosen)] * len(chosen)
+    ideal = [total * s for s in shares]
+    room = problem.room[list(chosen)].tolist()
+    present: list[int] = problem.current[list(chosen)].tolist()
+    settled = sum(present) == total and all(0 < n <= r for n, r in zip(present, room, strict=True))
+    if settled and all(abs(n - max(1.0, x)) <= 1.0 for n, x in zip(present, ideal, strict=True)):
+        return dict(zip(chosen, present, strict=True))
+    workers = [1] * len(chosen)
+    lacking = [(1.0 - x, k) for k, x in enumerate(ideal) if room[k] > 1]
+    heapify(lacking)
     for _ in range(total - len(chosen)):
-        open_ = [v for v in chosen if workers[v] < problem.room.get(v, 0)]
-        if not open_:
+        if not lacking:
             break
-        workers[max(open_, key=lambda v: (ideal[v] - workers[v], -chosen.index(v)))] += 1
-    return workers
+        _, k = lacking[0]
+        workers[k] += 1
+        full = workers[k] >= room[k]
+        heapreplace(lacking, (float("inf"), k) if full else (workers[k] - ideal[k], k))
+        if lacking[0][0] == float("inf"):
+            break
+    return dict(zip(chosen, workers, strict=True))

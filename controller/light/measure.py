@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from controller.light import budget, capacity, demand, queues
 from controller.light import law as laws
+from controller.light.index import index
 from controller.light.state import Asked, LightState
 from controller.model import Light, Model, Paths
 from controller.observation import InstanceState, Observation
@@ -53,11 +54,12 @@ def _learn_services(model: Model, state: LightState, observation: Observation) -
 
 def _learn_waits(model: Model, state: LightState, observation: Observation) -> LightState:
     z, relaxed, rates = dict(state.queues), dict(state.relaxed), dict(state.rates)
+    targets = index(model).targets
     for m in model.light:
         waits = observation.waits.get(m.name, ())
         if not waits:
             continue
-        epsilon, n = target(model, m.name), len(waits)
+        epsilon, n = targets[m.name], len(waits)
         late = queues.violated(waits, state.budgets[m.name])
         z[m.name] = queues.advance(z[m.name], late, n, epsilon)
         rates[m.name] += n / (n + RATE_MEMORY) * (late / n - rates[m.name])
@@ -66,31 +68,22 @@ def _learn_waits(model: Model, state: LightState, observation: Observation) -> L
 
 
 def _learn_rates(model: Model, state: LightState, observation: Observation, slots: float) -> LightState:
-    seconds, weight = slots * model.slot, state.parameters.ewma_local
+    weight = demand.weight(state.parameters.ewma_local, slots)
+    share = weight / (slots * model.slot)
+
+    def learnt(old: Mapping[str, float], names: Sequence[str], counts: Sequence[int]) -> dict[str, float]:
+        return {g: (1.0 - weight) * old.get(g, 0.0) + share * n for g, n in zip(names, counts, strict=True)}
+
+    found = index(model)
+    domains, types = found.domains, tuple(n.name for n in model.tasks)
     local = {
-        m.name: {
-            g: demand.smooth(
-                state.local.get(m.name, {}).get(g, 0.0),
-                observation.arrivals.get((m.name, g), 0) / seconds,
-                slots,
-                weight,
-                weight,
-            )
-            for g in demand.domains(model)
-        }
+        m.name: learnt(
+            state.local.get(m.name, {}), domains, [observation.arrivals.get((m.name, g), 0) for g in domains]
+        )
         for m in model.light
     }
     offered = {
-        o.name: {
-            n.name: demand.smooth(
-                state.offered.get(o.name, {}).get(n.name, 0.0),
-                observation.offered.get((o.name, n.name), 0) / seconds,
-                slots,
-                weight,
-                weight,
-            )
-            for n in model.tasks
-        }
+        o.name: learnt(state.offered.get(o.name, {}), types, [observation.offered.get((o.name, n), 0) for n in types])
         for o in model.ingresses
     }
     return replace(state, local=local, offered=offered, now=observation.now)
@@ -117,12 +110,6 @@ def pool_name(pool: Sequence[str]) -> str:
     return "+".join(sorted(pool))
 
 
-def target(model: Model, service: str) -> float:
-    """ε_m: the tightest target of the task types that use the service."""
-    users = (n.epsilon for n in model.tasks if any(s.service == service for s in n.stages))
-    return min(users, default=1.0)
-
-
 def prior_mean(model: Model, m: Light, utilisation: float = 0.0) -> float:
     """x̄ before anything is measured, s: work × E of the law, at the nodes' mean 1/speed and a busy share u."""
     slowness = sum(1.0 / v.speed for v in model.nodes) / len(model.nodes)
@@ -132,17 +119,42 @@ def prior_mean(model: Model, m: Light, utilisation: float = 0.0) -> float:
 def rebuild(
     model: Model, state: LightState, paths: Paths, nodes: Mapping[str, Sequence[str]], utilisation: float = 0.0
 ) -> LightState:
-    """Tables of effective capacity and waiting budgets, from the samples and the present layout."""
-    p = state.parameters
-    tables = {
-        m.name: capacity.table(
-            state.samples.get(m.name, ()), m.law, prior_mean(model, m, utilisation), int(p.samples), p.z
-        )
-        for m in model.light
-    }
-    means = {m: t.mean for m, t in tables.items()}
+    """All tables of effective capacity and waiting budgets, from the samples and the present layout."""
+    tables = {m.name: _table(model, state, m, utilisation) for m in model.light}
     waits = budget.core_waits(model, core_rates(model, state), nodes)
-    return replace(state, tables=tables, budgets=budget.budgets(model, paths, means, nodes, waits))
+    latency = budget.latencies(model, paths, nodes, waits, model.tasks)
+    return _with_budgets(model, replace(state, tables=tables, latency=latency))
+
+
+def renew(
+    model: Model, state: LightState, paths: Paths, present: Mapping[str, Sequence[Present]], slot: int
+) -> LightState:
+    """The tables and latencies whose turn it is: each every `table_slots`, no two kinds at once if there is a choice.
+
+    In turn, because all at once is a slot that takes ten times as long as the others.
+    """
+    every = max(1, int(state.parameters.table_slots))
+    due = [m for k, m in enumerate(model.light) if (slot - k) % every == 0]
+    if due:
+        state = replace(state, tables={**state.tables, **{m.name: _table(model, state, m) for m in due}})
+    tasks = [n for k, n in enumerate(model.tasks) if (slot - k - len(model.light)) % every == 0]
+    if tasks:
+        nodes = {m: [i.node for i in found] for m, found in present.items()}
+        waits = budget.core_waits(model, core_rates(model, state), nodes)
+        latency = {m: x for m, x in state.latency.items() if all(m != n.name for n in tasks)}
+        state = replace(state, latency=latency | budget.latencies(model, paths, nodes, waits, tasks))
+    return _with_budgets(model, state) if due or tasks else state
+
+
+def _table(model: Model, state: LightState, m: Light, utilisation: float = 0.0) -> capacity.Table:
+    p = state.parameters
+    mean = prior_mean(model, m, utilisation)
+    return capacity.table(state.samples.get(m.name, ()), m.law, mean, int(p.samples), p.z)
+
+
+def _with_budgets(model: Model, state: LightState) -> LightState:
+    means = {m: t.mean for m, t in state.tables.items()}
+    return replace(state, budgets=budget.shares(model, means, state.latency))
 
 
 def core_rates(model: Model, state: LightState) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.light.capacity import Table, violations
+from controller.light.capacity import Table, each_violation
 from controller.model import Costs
 
 #: Weight of exceeding ε̃, in cost units.
@@ -38,14 +38,16 @@ def size(
     z0: float = 1.0,
 ) -> Size:
     """The best p in 1 … limit for demand λ_G (per s) and budget w (s). limit < 1 is taken as 1."""
-    limit = max(1, limit)
-    # Past a few times the offered load ψ is nil: looking further only costs time.
-    far = min(limit, int(2.0 * demand * capacity.mean) + 12)
     best = Size(1, 1.0, float("inf"), True)
-    for p, psi in enumerate(violations(demand, budget, capacity, far), start=1):
+    for p, psi in zip(range(1, max(1, limit) + 1), each_violation(demand, budget, capacity), strict=False):
         operation = v * (costs.keep * (1 if p == 1 else 2) + costs.parallel * p)
-        objective = operation + (z0 + z) * demand * psi + PENALTY * max(0.0, psi - relaxed)
         # ψ = 1 up to the stability limit: of equally bad sizes the larger loses less.
-        if objective < best.objective or psi >= 1.0:
+        if psi >= 1.0:
+            best = Size(p, psi, operation + (z0 + z) * demand + PENALTY * (1.0 - relaxed), psi > relaxed)
+            continue
+        if operation >= best.objective and best.psi < 1.0:
+            break  # cost alone exceeds the best from here on
+        objective = operation + (z0 + z) * demand * psi + PENALTY * max(0.0, psi - relaxed)
+        if objective < best.objective:
             best = Size(p, psi, objective, psi > relaxed)
     return best

@@ -27,7 +27,7 @@ class Parameters:
     samples: float = 1000.0  # service times kept per service
     move_horizon: float = 10.0  # slots within which a change of layout has to pay
     delay_value: float = 0.35  # ν: penalty of one request delayed by its whole waiting budget
-    dwell_slots: float = 4.0  # slots a service rests after a voluntary change of layout
+    look_slots: float = 3.0  # slots between two looks of a service at its layout, for changes that nothing forces
     begin_load: float = 1.0  # load the first layout is sized for, times the planner's rate
 
 
@@ -45,10 +45,11 @@ class Asked:
 class LightState:
     """Memory of light control. Keys are service names unless said.
 
-    next: number of the next instance id; samples: last service times, s; budgets: w_m, s; queues: Z_m; relaxed: ε̃_m;
+    next: number of the next instance id; samples: last service times, s; latency: q₉₀(T0) by task
+    type, s; budgets: w_m, s; queues: Z_m; relaxed: ε̃_m;
     rates: smoothed violation rates; local: demand by sender's cluster, per s; pooled: {service: {pool: per s}}, a
     pool named by its clusters joined with "+"; offered: {ingress: {type: tasks per s}}; recent: sizes wanted in the
-    last slots, {service: {pool: (p, …)}}; moved: slot of the last voluntary change; asked: by instance id;
+    last slots, {service: {pool: (p, …)}}; asked: by instance id;
     leaving: {instance id: id of its replacement, or ""}.
     """
 
@@ -56,9 +57,9 @@ class LightState:
     slot: int = 0
     now: float = 0.0
     next: int = 0
-    tables_slot: int = 0
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
+    latency: Mapping[str, float] = field(default_factory=dict)
     budgets: Mapping[str, float] = field(default_factory=dict)
     queues: Mapping[str, float] = field(default_factory=dict)
     relaxed: Mapping[str, float] = field(default_factory=dict)
@@ -67,7 +68,6 @@ class LightState:
     pooled: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     offered: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     recent: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
-    moved: Mapping[str, int] = field(default_factory=dict)
     asked: Mapping[str, Asked] = field(default_factory=dict)
     leaving: Mapping[str, str] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.light import law as laws
-from controller.light.capacity import Table, erlang_c, exponent, log_erlang_b, table, violation, violations
+from controller.light.capacity import Table, erlang_b, erlang_c, exponent, table, violation, violations
 from controller.model import Law
 
 EXPONENTIAL = Law("exponential")
@@ -66,8 +66,9 @@ def test_erlang_c_known_values(p: int, a: float, c: float) -> None:
 
 
 def test_erlang_is_finite_where_floats_are_not() -> None:
-    """B(2000, 1) = 1/2000!/e: far below the smallest float, its logarithm is fine; large loads do not overflow."""
-    assert log_erlang_b(2000, 1.0) == pytest.approx(-math.lgamma(2001) - 1.0, rel=1e-12)
+    """B(p, 1) = 1/p!/e but for the sum's tail: 0 below the smallest float; large loads do not overflow."""
+    assert math.log(erlang_b(150, 1.0)) == pytest.approx(-math.lgamma(151) - 1.0, rel=1e-12)
+    assert erlang_b(2000, 1.0) == 0.0 and erlang_c(2000, 1.0) == 0.0
     assert erlang_c(2000, 1900.0) == pytest.approx(0.0, abs=0.2)
     assert erlang_c(5, 5.0) == 1.0 and erlang_c(5, 0.0) == 0.0
 
