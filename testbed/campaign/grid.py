@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import pickle
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -156,19 +155,3 @@ def summary_of(folder: Path) -> dict[str, Any] | None:
 
 def _quiet(text: str) -> None:
     """Progress of single runs is not shown among many."""
-
-
-@dataclass
-class Clock:
-    """Time left by the pace so far; wall clock, shown and never recorded."""
-
-    begun: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.begun = time.monotonic()
-
-    def left(self, ended: int, total: int) -> str:
-        if not ended:
-            return ""
-        seconds = (time.monotonic() - self.begun) / ended * (total - ended)
-        return f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"

@@ -7,14 +7,14 @@ another plan it refuses: a changed plan is a new experiment.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbed.campaign.folder import open_folder
 from testbed.campaign.grid import Job, Progress, check, run_all, summary_of
-from testbed.errors import CannotRun, InputError
+from testbed.errors import InputError
 from testbed.record.folder import plain
 from testbed.run.prepare import load
 from testbed.scenario.loader import text_and_hash
@@ -76,29 +76,6 @@ def plan_of(what: Sequence[Subject], sets: Sequence[str], world: str) -> dict[st
         ],
     }
     return plan | {"sha256": digest(plan)}
-
-
-def open_folder(out: Path, plan: Mapping[str, Any]) -> None:
-    """Write the plan, or find the same one there. Raises InputError for another plan and for a foreign folder."""
-    path = out / "plan.json"
-    if path.exists():
-        try:
-            found = json.loads(path.read_text()).get("sha256")
-        except (OSError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: is damaged ({error}); name another folder with --out") from None
-        if found != plan["sha256"]:
-            raise InputError(
-                f"{out}: holds another experiment (plan {str(found)[:12]}, this one is {plan['sha256'][:12]}). "
-                "A changed plan is a new experiment: name another folder with --out"
-            )
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: is not empty and holds no plan.json; name a new folder with --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise CannotRun(f"{out}: can't be written ({error.strerror}); name another folder with --out") from None
 
 
 def folder_of(out: Path, subject: Subject, cell: Cell) -> Path:

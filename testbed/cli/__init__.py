@@ -96,6 +96,19 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--json", action="store_true", help="print verdicts.json at the end, progress to stderr")
     _sets(c)
 
+    c = _word(words, "compare", _compare, "policies on the same seeds: table, figures, paired differences")
+    c.add_argument("file", type=Path, metavar="FILE")
+    c.add_argument("--policies", required=True, metavar="A,B", help="the first one is what the others are held against")
+    c.add_argument("--seeds", type=_positive, default=10, metavar="N", help="run.seed and the next ones (default 10)")
+    c.add_argument("--sweep", metavar="PATH=V,V", help="at several values of one setting, e.g. load=1,1.5,2,2.5,3")
+    c.add_argument(
+        "--in", dest="world", choices=("live", "twin"), default="live", help="the world to run in (default live)"
+    )
+    c.add_argument("--workers", type=_positive, metavar="N", help="processes for twin runs (default: one per core)")
+    c.add_argument("--out", type=Path, metavar="DIR", help="records and page (default results/compare-NAME-PLAN)")
+    c.add_argument("--json", action="store_true", help="print comparison.json at the end, progress to stderr")
+    _sets(c)
+
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
@@ -184,6 +197,13 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     a = arguments
     return verify_files(a.files, a.sets, a.world, a.runs, a.out, a.workers, a.json)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from testbed.cli.compare import compare_policies
+
+    a = arguments
+    return compare_policies(a.file, a.sets, a.policies, a.seeds, a.sweep, a.world, a.out, a.workers, a.json)
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from testbed.campaign import verify
-from testbed.campaign.grid import Clock
-from testbed.errors import CannotRun
+from testbed.campaign.folder import write
+from testbed.cli.progress import Progress
 from testbed.report.junit import junit, words
 from testbed.report.verdicts import page
 from testbed.verdict.claims import EXIT
@@ -32,14 +32,14 @@ def verify_files(
     console = Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
     total = sum(len(s.cells) for s in what)
     console.print(f"{sum(len(s.claims) for s in what)} claims, {total} runs in the {world} world; records: {folder}")
-    say = _Progress(console)
+    say = Progress(console)
     found = verify.verify(what, sets, world, folder, workers or len(os.sched_getaffinity(0)), say)
     for name, text in (
         ("verdicts.json", json.dumps(found, indent=1) + "\n"),
         ("verdicts.xml", junit(found)),
         ("index.html", page(found, plan)),
     ):
-        _write(folder / name, text)
+        write(folder / name, text)
     for c in found["claims"]:
         console.print(f"  {c['verdict'].upper():8}{c['file']} {c['id']}: {words(c)}")
     if found["family"] > 1:
@@ -48,27 +48,3 @@ def verify_files(
     if as_json:
         print(json.dumps(found, indent=1))
     return EXIT[found["verdict"]]
-
-
-class _Progress:
-    """A line per run where output is no terminal; in a terminal the last one stays."""
-
-    def __init__(self, console: Console) -> None:
-        self.console, self.clock = console, Clock()
-
-    def __call__(self, ended: int, total: int, text: str) -> None:
-        line = f"[{ended}/{total}] {text}  {self.clock.left(ended, total)}"
-        if self.console.is_terminal and ended < total and text.endswith("done"):
-            self.console.print(line[: self.console.width - 1].ljust(self.console.width - 1), end="\r")
-        else:
-            self.console.print(line)
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    part = path.with_suffix(path.suffix + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise CannotRun(f"{path}: can't be written ({error.strerror})") from None

@@ -19,8 +19,8 @@ from testbed.load.bandwidth import Bins, tracks
 from testbed.load.shapes import intensities
 from testbed.load.tasks import TaskSource
 from testbed.load.trace import window
-from testbed.scenario import loader
-from testbed.scenario.model import Scenario
+from testbed.scenario import loader, targets
+from testbed.scenario.model import Fault, Scenario
 from testbed.scenario.resolve import Resolved, resolve
 from testbed.world.base import Track
 
@@ -71,6 +71,27 @@ def load(path: Path, sets: Sequence[str]) -> Scenario:
     return loader.load(path, sets, fault_catalogue=catalogue_of_faults())
 
 
+def busiest(model: Model, placement: Placement) -> str:
+    """The node with the most core work, s of service per s: Σ z_mov gw_o Σ_n share_n k_nm x_m / s_v, eq. (7).
+
+    Where a policy plans no flows, the instances of a service share its work evenly. Ties: the model's order.
+    """
+    visits = {m.name: sum(n.share for n in model.tasks for s in n.stages if s.service == m.name) for m in model.core}
+    weights = {o.name: o.weight for o in model.ingresses}
+    load = {v.name: 0.0 for v in model.nodes}
+    for m in model.core:
+        flows = {(o, v): z for (service, o, v), z in placement.flows.items() if service == m.name}
+        nodes = placement.instances.get(m.name, ())
+        shares = [(v, weights[o] * z) for (o, v), z in flows.items()] or [(v, 1.0 / len(nodes)) for v in nodes]
+        for v, share in shares:
+            load[v] += share * visits[m.name] * m.work / model.node(v).speed
+    return max(load, key=lambda v: load[v])
+
+
+def _aimed(fault: Fault, model: Model, placement: Placement) -> Fault:
+    return fault.model_copy(update={"target": busiest(model, placement)}) if fault.target == targets.BUSIEST else fault
+
+
 def ask(policy: Policy, model: Model, parameters: Mapping[str, float]) -> Placement:
     return policy.place(model, parameters)
 
@@ -97,7 +118,7 @@ def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask) -> 
         raise InputError(f"{path}: policy: {error}") from None
     prepared = Prepared(
         scenario, text, digest, seed, world, resolved, policy, parameters, placement, seconds, state, initial,
-        timeline(list(resolved.faults)),
+        timeline([_aimed(f, resolved.model, placement) for f in resolved.faults]),
     )  # fmt: skip
     prepared.source()  # a damaged trace is found here, before anything is built
     return prepared

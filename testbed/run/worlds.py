@@ -19,7 +19,7 @@ def make_world(name: str, run_id: str, say: Callable[[str], None]) -> World:
 
         return LiveWorld(run_id, say)
     try:
-        from testbed.world.twin.world import TwinWorld  # type: ignore[import-not-found]
+        from testbed.world.twin.world import TwinWorld
     except ModuleNotFoundError as error:
         raise CannotRun(f"the twin can't be imported ({error}); `./shaketable setup` mends it") from error
     return TwinWorld(run_id, say)

@@ -125,7 +125,7 @@ def _resolved(source: Source, place: Place, written: str) -> Path | Problem:
     if source.is_set(place):
         found = path.resolve()
     else:
-        folder = source.path.resolve().parent
+        folder = Path(source.document.origin(place)).resolve().parent
         found = (folder / path).resolve()
         if path.is_absolute() or not found.is_relative_to(folder):
             where = f"a file named in a scenario lies in the scenario's own folder, {written!r} does not"

@@ -14,6 +14,12 @@ from testbed.topology import located
 from testbed.topology.explain import annotation_at, keys_at, model_at
 from testbed.topology.located import Document, Place, Step, dotted
 
+#: The scenarios we ship, which a file may extend by their name.
+SHIPPED = Path(__file__).parents[2] / "scenarios"
+#: A file may extend one that extends another, and so on, this often.
+DEEPEST = 4
+EXTENDS = "extends"
+
 
 class _Refused(Exception):
     pass
@@ -21,7 +27,10 @@ class _Refused(Exception):
 
 @dataclass(slots=True)
 class Source:
-    """document: the file's data, overrides applied. sets: the places overridden."""
+    """document: the file's data, laid over what it extends, overrides applied. sets: the places overridden.
+
+    text: the file's own, then the files it extends, as comments.
+    """
 
     path: Path
     text: str
@@ -52,10 +61,7 @@ class Source:
 
 def read(path: Path, sets: Sequence[str]) -> Source:
     """The file with the overrides applied, not validated. Raises InputError with every problem of form."""
-    text = located.text_of(path)
-    document = located.parse(text, str(path))
-    if not isinstance(document.data, dict):
-        raise InputError([document.problem((), "a scenario is a mapping of keys: name, question, topology, …")])
+    text, document = _layers(path, ())
     source = Source(path, text, document)
     problems: list[Problem] = []
     for assignment in sets:
@@ -67,6 +73,47 @@ def read(path: Path, sets: Sequence[str]) -> Source:
     if problems:
         raise InputError(problems)
     return source
+
+
+def _layers(path: Path, above: tuple[Path, ...]) -> tuple[str, Document]:
+    """The file's text and data over those of the file it extends."""
+    text = located.text_of(path)
+    document = located.parse(text, str(path))
+    if not isinstance(document.data, dict):
+        raise InputError([document.problem((), "a scenario is a mapping of keys: name, question, topology, …")])
+    if EXTENDS not in document.data:
+        return text, document
+    base = _base(path, document, (*above, path.resolve()))
+    below, lower = _layers(base, (*above, path.resolve()))
+    del document.data[EXTENDS]
+    comments = "".join(f"# {line}\n" for line in below.splitlines())
+    return f"{text.rstrip()}\n\n# extends {base.name}:\n{comments}", document.over(lower)
+
+
+def _base(path: Path, document: Document, chain: tuple[Path, ...]) -> Path:
+    """The file that `extends` names: a shipped scenario, or a file in the scenario's own folder."""
+    written = document.data[EXTENDS]
+
+    def refuse(message: str) -> InputError:
+        return InputError([document.problem((EXTENDS,), message)])
+
+    shipped = sorted(f.stem for f in SHIPPED.glob("*.yaml"))
+    if not isinstance(written, str) or not written.strip() or "\0" in written:
+        raise refuse(f"found {written!r}, expected a shipped scenario ({', '.join(shipped)}) or a file")
+    folder = path.resolve().parent
+    bare = len(Path(written).parts) == 1 and Path(written).suffix == ""
+    found = SHIPPED / f"{written}.yaml" if bare else (folder / written).resolve()
+    if bare and written not in shipped:
+        raise refuse(f"there is no shipped scenario {written!r}. {nearest(written, shipped)}; or name a file")
+    if not bare and (Path(written).is_absolute() or not found.is_relative_to(folder)):
+        raise refuse(f"a file that is extended lies in the scenario's own folder, {written!r} does not: copy it there")
+    if not found.is_file():
+        raise refuse(f"there is no file {written!r} in {folder}")
+    if found.resolve() in chain:
+        raise refuse(f"{found.name} extends itself, by way of {' → '.join(p.name for p in chain)}")
+    if len(chain) > DEEPEST:
+        raise refuse(f"extends over more than {DEEPEST} files")
+    return found
 
 
 def _apply(source: Source, assignment: str) -> None:

@@ -11,8 +11,10 @@ from testbed.topology.model import Link, Topology
 
 ANY = "any "
 ROLES = ("link", "node", "ingress", "site")
+#: The node whose core services carry the most work by the placement: known once they are placed (testbed.run.prepare).
+BUSIEST = "busiest node"
 #: "any trunk": a link, but none of those that lead to a host.
-SELECTORS = {f"{ANY}{role}": role for role in ROLES} | {f"{ANY}trunk": "link"}
+SELECTORS = {f"{ANY}{role}": role for role in ROLES} | {f"{ANY}trunk": "link", BUSIEST: "node"}
 
 
 def names(topology: Topology, role: str) -> list[str]:
@@ -42,7 +44,7 @@ def mistake(topology: Topology, target: str, roles: Sequence[str]) -> str | None
     if target in SELECTORS:
         if target not in selectors:
             return f"{target!r} is no target of this kind of fault. {nearest(target, selectors)}"
-        role = target.removeprefix(ANY)
+        role = "node" if target == BUSIEST else target.removeprefix(ANY)
         return None if names(topology, role) else f"the topology {topology.name!r} has no {role}"
     if find(topology, target, roles):
         return None
@@ -53,12 +55,14 @@ def mistake(topology: Topology, target: str, roles: Sequence[str]) -> str | None
         if elsewhere
         else f"there is no {' or '.join(roles)} {target!r}"
     )
-    drawn = f"or, drawn per seed: {', '.join(selectors)}"
+    drawn = f"or, chosen per seed: {', '.join(selectors)}"
     return f"{what} in the topology {topology.name!r}. {nearest(target, known)}; {drawn}"
 
 
 def concrete(fault: Fault, index: int, topology: Topology, seed: int) -> Fault:
-    """The fault with its target's own name; a selector is drawn from a stream of its own."""
+    """The fault with its target's own name; a selector is drawn from its own stream, BUSIEST waits for a placement."""
+    if fault.target == BUSIEST:
+        return fault
     if fault.target in SELECTORS:
         known = names(topology, fault.target.removeprefix(ANY))
         target: str | None = known[int(stream(seed, "fault", index).integers(len(known)))]

@@ -31,11 +31,15 @@ _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None,
 
 @dataclass(slots=True)
 class Document:
-    """data: dicts, lists, scalars. marks: (line, column) from 1 of each value's key or item."""
+    """data: dicts, lists, scalars. marks: (line, column) from 1 of each value's key or item.
+
+    origins: the file of each value that another file gave (see `over`).
+    """
 
     file: str
     data: Any
     marks: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    origins: dict[Place, str] = field(default_factory=dict)
 
     def problem(self, place: Sequence[Step], message: str) -> Problem:
         """A problem at `place`, or at its nearest ancestor that is in the file."""
@@ -43,7 +47,17 @@ class Document:
         while at and at not in self.marks:
             at = at[:-1]
         line, column = self.marks.get(at, (1, 1))
-        return Problem(self.file, line, column, dotted(place) or "(document)", message)
+        return Problem(self.origin(at), line, column, dotted(place) or "(document)", message)
+
+    def origin(self, place: Sequence[Step]) -> str:
+        """The file that the value at `place` stands in."""
+        return self.origins.get(tuple(place), self.file)
+
+    def over(self, base: Document) -> Document:
+        """This document laid over another: mappings are merged key by key, everything else replaces what is below."""
+        merged = Document(self.file, None, dict(self.marks), dict(self.origins))
+        merged.data = _laid(self.data, base.data, (), base, merged)
+        return merged
 
 
 def dotted(place: Sequence[Step]) -> str:
@@ -193,6 +207,23 @@ class _Builder:
         path = dotted(place) or "(document)"
         self.problems.append(Problem(self.document.file, *_position(event), path, message))
         self.fatal = self.fatal or fatal
+
+
+def _laid(upper: Any, lower: Any, place: Place, base: Document, merged: Document) -> Any:
+    """`upper` over `lower`; places that come from below get the base's marks."""
+    if not (isinstance(upper, dict) and isinstance(lower, dict)):
+        return upper
+    out: dict[str, Any] = {}
+    for key in [*lower, *(k for k in upper if k not in lower)]:
+        here = (*place, key)
+        if key not in upper:
+            out[key] = lower[key]
+            for at, mark in base.marks.items():
+                if at[: len(here)] == here:
+                    merged.marks[at], merged.origins[at] = mark, base.origin(at)
+        else:
+            out[key] = _laid(upper[key], lower[key], here, base, merged) if key in lower else upper[key]
+    return out
 
 
 def _position(event: yaml.Event) -> tuple[int, int]:

@@ -1,0 +1,70 @@
+"""`testbed compare`: the runs, a table in the terminal, a page, figures and a CSV file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from testbed.campaign import compare
+from testbed.campaign.folder import write
+from testbed.cli.progress import Progress
+from testbed.report.comparison import figures, page
+
+
+def compare_policies(
+    file: Path, sets: Sequence[str], policies: str, seeds: int, sweep: str | None, world: str, out: Path | None,
+    workers: int | None, as_json: bool,
+) -> int:  # fmt: skip
+    """0 when every run was made and is valid, 3 otherwise."""
+    plan = compare.plan_of(file, sets, policies, seeds, sweep, world)
+    folder = out or Path("results") / f"compare-{file.stem}-{plan.as_json()['sha256'][:8]}"
+    console = Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
+    total = len(plan.policies) * len(plan.values) * len(plan.seeds)
+    console.print(f"{total} runs in the {world} world; records: {folder}")
+    found = compare.compare(plan, folder, workers or len(os.sched_getaffinity(0)), Progress(console))
+    pictures = figures(found)
+    files = {"comparison.json": json.dumps(found, indent=1) + "\n", "comparison.csv": compare.table(found)}
+    for name, text in {
+        **files,
+        **{k: v + "\n" for k, v in pictures.items()},
+        "index.html": page(found, pictures),
+    }.items():
+        write(folder / name, text)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        console.print(_table(found))
+    console.print(f"page: {folder / 'index.html'}")
+    whole = not found["failed"] and all(r["runs"] == len(plan.seeds) for r in found["rows"])
+    return 0 if whole else 3
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    sweep = found["plan"]["sweep"]
+    columns = ["policy", *([sweep["path"]] if sweep else []), "on time", "worst", "cost", "against the first", "runs"]
+    table = Table(*columns, box=None, pad_edge=False)
+    for r in found["rows"]:
+        a, c, d = r["on_time"], r["cost"], r["against_first"]
+        table.add_row(
+            r["policy"], *([r["value"]] if sweep else []), _interval(a, 100), _share(a["least"]), _interval(c, 1),
+            "" if d is None else f"{100 * d['mean']:+.1f} points: {d['verdict']}", str(r["runs"]),
+        )  # fmt: skip
+    return table
+
+
+def _interval(q: Mapping[str, float | None], scale: float) -> str:
+    if q["mean"] is None:
+        return "–"
+    if q["lower"] is None or q["upper"] is None:
+        return f"{scale * q['mean']:.1f}"
+    return f"{scale * q['mean']:.1f} [{scale * q['lower']:.1f}, {scale * q['upper']:.1f}]"
+
+
+def _share(x: float | None) -> str:
+    return "–" if x is None else f"{100 * x:.1f}"

@@ -1,0 +1,158 @@
+"""verify and compare from end to end in the twin: folders, resumption, refusal, bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from testbed.cli import main
+
+SHORT = Path(__file__).parents[1] / "live_run" / "short.yaml"
+CLAIMS = """
+extends: short.yaml
+name: claims
+question: Does it hold?
+faults: []
+run: {warmup: 500 ms, duration: 3 s}
+claims:
+  - {id: holds, metric: on_time_rate, at_least: 0.3, runs: 3}
+  - {id: breaks, metric: on_time_rate, at_least: 0.999, set: {load: 30}, runs: 3}
+  - {id: single, metric: tasks.lost, at_most: 100000}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("short.yaml", "triangle.yaml"):
+        shutil.copy(SHORT.parent / name, tmp_path / name)
+    (tmp_path / "claims.yaml").write_text(CLAIMS)
+    return tmp_path
+
+
+def verify(folder: Path, *more: str, out: str = "out") -> int:
+    return main(["verify", str(folder / "claims.yaml"), "--in", "twin", "--out", str(folder / out), *more])
+
+
+def compare(folder: Path, *more: str, out: str = "out") -> int:
+    file = str(folder / "claims.yaml")
+    words = [
+        "compare",
+        file,
+        "--policies",
+        "two_tier,static",
+        "--seeds",
+        "2",
+        "--in",
+        "twin",
+        "--out",
+        str(folder / out),
+    ]
+    return main([*words, *more])
+
+
+def contents(folder: Path, *names: str) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_verify(folder: Path, capsys: Any) -> None:
+    assert verify(folder) == 1, "one of the claims fails"
+    found = json.loads((folder / "out" / "verdicts.json").read_text())
+    assert {c["id"]: c["verdict"] for c in found["claims"]} == {"holds": "pass", "breaks": "fail", "single": "pass"}
+    assert found["family"] == 2 and found["verdict"] == "fail"
+    runs = sorted(p.name for p in (folder / "out" / "runs" / "claims").iterdir())
+    assert len(runs) == 6 and all((folder / "out" / "runs" / "claims" / r / "complete").is_file() for r in runs)
+    for c in found["claims"]:
+        assert all((folder / "out" / r / "report.html").is_file() for r in c["runs_in"]), (
+            "every figure leads to its run"
+        )
+    suite = ElementTree.parse(folder / "out" / "verdicts.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
+    said = capsys.readouterr().out
+    assert "[6/6]" in said and "FAIL    claims breaks" in said and "corrected for 2 claims" in said
+
+
+def test_again_in_two_processes_gives_the_same_bytes(folder: Path) -> None:
+    pages = ("plan.json", "verdicts.json", "verdicts.xml", "index.html")
+    verify(folder, "--workers", "1")
+    verify(folder, "--workers", "2", out="again")
+    assert contents(folder / "out", *pages) == contents(folder / "again", *pages)
+
+
+def test_it_carries_on_where_it_was_stopped(folder: Path) -> None:
+    verify(folder)
+    pages = contents(folder / "out", "verdicts.json", "index.html")
+    runs = sorted((folder / "out" / "runs" / "claims").iterdir())
+    times = {r: (r / "complete").stat().st_mtime_ns for r in runs}
+    (runs[0] / "complete").unlink()  # as if it had been killed there
+    (runs[1] / "summary.json").write_text("{")
+    verify(folder)
+    again = {r for r in runs if (r / "complete").stat().st_mtime_ns != times[r]}
+    assert again == {runs[0], runs[1]}
+    assert contents(folder / "out", "verdicts.json", "index.html") == pages
+
+
+def test_a_changed_plan_is_a_new_experiment(folder: Path, capsys: Any) -> None:
+    verify(folder)
+    before = contents(folder / "out", "plan.json", "verdicts.json")
+    assert verify(folder, "--runs", "4") == 2
+    assert "A changed plan is a new experiment" in capsys.readouterr().err
+    (folder / "claims.yaml").write_text(CLAIMS.replace("at_least: 0.3", "at_least: 0.2"))
+    assert verify(folder) == 2
+    assert contents(folder / "out", "plan.json", "verdicts.json") == before
+
+
+def test_a_foreign_folder_is_left_alone(folder: Path, capsys: Any) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "thesis.tex").write_text("mine")
+    assert verify(folder) == 2 and "is not empty and holds no plan.json" in capsys.readouterr().err
+    assert [p.name for p in (folder / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_a_bad_setting_is_told_before_anything_runs(folder: Path, capsys: Any) -> None:
+    (folder / "claims.yaml").write_text(CLAIMS.replace("set: {load: 30}", "set: {laod: 30}"))
+    assert verify(folder) == 2
+    assert "there is no key 'laod'. Did you mean 'load'?" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+def test_no_claim_no_verdict(folder: Path, capsys: Any) -> None:
+    (folder / "claims.yaml").write_text(CLAIMS[: CLAIMS.index("claims:\n")] + "claims: []\n")
+    assert verify(folder) == 2 and "makes no claim" in capsys.readouterr().err
+
+
+def test_compare(folder: Path, capsys: Any) -> None:
+    assert compare(folder, "--sweep", "load=1,2") == 0
+    found = json.loads((folder / "out" / "comparison.json").read_text())
+    assert [(r["policy"], r["value"], r["runs"]) for r in found["rows"]] == [
+        ("two_tier", "1", 2), ("static", "1", 2), ("two_tier", "2", 2), ("static", "2", 2)
+    ]  # fmt: skip
+    first, other = found["rows"][:2]
+    assert first["against_first"] is None
+    pairs = [other["by_seed"][s]["on_time"] - first["by_seed"][s]["on_time"] for s in ("1", "2")]
+    assert other["against_first"]["mean"] == pytest.approx(sum(pairs) / 2, abs=1e-8)
+    assert all(r["on_time"]["mean"] <= r["bound"] for r in found["rows"]), "no policy beats the fluid bound"
+    page = (folder / "out" / "index.html").read_text()
+    assert page.count("<svg") == 2 and "<script" not in page
+    lines = (folder / "out" / "comparison.csv").read_text().splitlines()
+    assert len(lines) == 5 and lines[0].startswith("policy,load,runs,on_time")
+    assert ElementTree.fromstring((folder / "out" / "sweep.svg").read_text()).tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--sweep", "load"), "expected PATH=VALUE,VALUE"),
+        (("--sweep", "load=1,-2"), "load"),
+        (("--policies", "two_tier,sttic"), "there is no policy 'sttic'. Did you mean 'static'?"),
+        (("--policies", ","), "names no policy"),
+    ],
+)
+def test_bad_comparisons(folder: Path, capsys: Any, more: tuple[str, ...], said: str) -> None:
+    assert compare(folder, *more) == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "out").exists()
