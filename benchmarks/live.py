@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from testbed.errors import ShaketableError
-from testbed.run.execute import bed_of, new_run_id
+from testbed.record.tables import Names
+from testbed.run.execute import bed_of, run_id_of
 from testbed.run.prepare import prepare
 from testbed.world.live import capabilities, engine, images
 from testbed.world.live.links.mahimahi import bins
@@ -42,11 +43,11 @@ def main() -> None:
         return
     p = prepare(ROOT / "scenarios" / "demo.yaml", [], "live")
     image = images.ensure(engine.connect())
-    run_id = new_run_id()
+    run_id = run_id_of(p)
     world = LiveWorld(run_id, lambda text: None)
     before = time.perf_counter()
     try:
-        world.up(bed_of(p, run_id, lambda f: bins(f, 0.1)))
+        world.up(bed_of(p, run_id, lambda f: bins(f, 0.1), Names.of(p.resolved.model)))
         up = time.perf_counter() - before
         count = len(engine.connect().containers.list(filters={"label": f"{LABEL}={run_id}"}))
     except ShaketableError as error:

@@ -20,7 +20,7 @@ from typing import Any
 from controller.decision import Placement
 from testbed.errors import CannotRun, ShaketableError
 from testbed.record.folder import MARKER
-from testbed.run.execute import execute, new_run_id
+from testbed.run.execute import execute, run_id_of
 from testbed.run.prepare import Prepared, load, prepare
 from testbed.run.worlds import bins, make_world
 from testbed.verdict.cells import Cell
@@ -115,7 +115,7 @@ def _one(job: Job, placements: MutableMapping[bytes, Placement]) -> None:
         return
     if job.folder.exists():
         shutil.rmtree(job.folder)  # of a run that was cut short: it has no completion marker, or is another plan's
-    world = make_world(job.world, run_id := new_run_id(), _quiet)
+    world = make_world(job.world, run_id := run_id_of(prepared), _quiet)
     if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
         raise CannotRun(f"the {job.world} world can't run this: {'; '.join(problems)}")
     execute(prepared, world, job.folder, bins(), lambda status: None, _quiet, run_id, latest=False)

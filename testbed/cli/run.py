@@ -12,7 +12,7 @@ from testbed.dashboard.table import Dashboard
 from testbed.errors import CannotRun
 from testbed.record.folder import read
 from testbed.report.closing import closing
-from testbed.run.execute import default_folder, execute, new_run_id
+from testbed.run.execute import default_folder, execute, run_id_of
 from testbed.run.prepare import prepare
 from testbed.run.worlds import bins, make_world
 from testbed.verdict.claims import EXIT
@@ -21,9 +21,9 @@ from testbed.verdict.claims import EXIT
 def run_once(file: Path, sets: Sequence[str], world_name: str, out: Path | None, as_json: bool) -> int:
     """Prepare, run, print. Returns the exit code of design.md §5."""
     prepared = prepare(file, sets, world_name)
+    run_id = run_id_of(prepared)
     folder = out or default_folder(prepared, Path("results"))
     console = Console(stderr=as_json, highlight=False)
-    run_id = new_run_id()
     with Dashboard(console) as board:
         board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
         board.say(f"run {run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {folder}")

@@ -22,10 +22,11 @@ class Dashboard:
         self.every = every
         self._live: Live | None = None
         self._last: list[str] = []
+        self._status: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Dashboard:
         if self.console.is_terminal:
-            self._live = Live(Text("building …"), console=self.console, refresh_per_second=4, transient=True)
+            self._live = Live(get_renderable=self._now, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
         return self
 
@@ -41,10 +42,13 @@ class Dashboard:
     def show(self, status: Mapping[str, Any]) -> None:
         """One slot."""
         self._last = (self._last + list(status["reasons"]))[-4:]
-        if self._live is not None:
-            self._live.update(render(status, self._last))
-        elif status["slot"] % self.every == 0:
+        self._status = status
+        if self._live is None and status["slot"] % self.every == 0:
             self.say(line(status))
+
+    def _now(self) -> RenderableType:
+        """Drawn when the terminal is due, not when a slot is over: a simulated world has many in between."""
+        return Text("building …") if self._status is None else render(self._status, self._last)
 
 
 def line(status: Mapping[str, Any]) -> str:

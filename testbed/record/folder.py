@@ -7,7 +7,8 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -75,7 +76,8 @@ class RunFolder:
         temporary = self.path / ".tasks.sqlite"
         base = sqlite3.connect(temporary)
         try:
-            base.execute("pragma journal_mode=off")
+            base.execute("pragma journal_mode=off")  # no half-written file is ever seen: it is renamed when whole
+            base.execute("pragma synchronous=off")
             base.execute(_TASKS)
             base.execute(_STAGES)
             for name, width, rows, tuples in (("tasks", 9, tasks, _task_tuples), ("stages", 10, stages, _stage_tuples)):
@@ -85,6 +87,8 @@ class RunFolder:
             base.commit()
         finally:
             base.close()
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, self.path / "tasks.sqlite")
 
     def complete(self, latest: bool = True) -> None:
@@ -157,22 +161,36 @@ def _short(value: float | None) -> float | None:
 
 def plain(value: Any) -> Any:
     """JSON-ready copy: dataclasses to objects, tuples and sets to lists, floats that JSON can't hold to null."""
+    kind = type(value)
+    if kind is str or kind is int or value is None or kind is bool:
+        return value
+    if kind is float:
+        return round(value, 9) if isfinite(value) else None
+    if kind is dict:
+        return {k if type(k) is str else _key(k): plain(v) for k, v in value.items()}
+    if kind is list or kind is tuple:
+        return [plain(v) for v in value]
+    return _plain_other(value)
+
+
+def _plain_other(value: Any) -> Any:
+    """What is none of JSON's own types, or a kind of one."""
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {
-            k if isinstance(k, str) else " ".join(map(str, k)) if isinstance(k, tuple) else str(k): plain(v)
-            for k, v in value.items()
-        }
+        return plain(dict(value))
     if isinstance(value, (set, frozenset)):
         return sorted(plain(v) for v in value)
     if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, float):
-        return round(value, 9) if value == value and abs(value) != float("inf") else None
-    if isinstance(value, (str, int, bool)) or value is None:
-        return value
+        return plain(list(value))
+    for kind in (str, bool, int, float):
+        if isinstance(value, kind):
+            return plain(kind(value))
     return plain(value.item()) if hasattr(value, "item") else str(value)
+
+
+def _key(key: Any) -> str:
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
@@ -192,11 +210,16 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any
 
 def read_rows(path: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """Rows of tasks.sqlite, tasks in order of their number."""
+    return (
+        ask(path, "select * from tasks order by id"),
+        ask(path, "select * from stages order by arrived_s, task"),
+    )
+
+
+def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """The answer of a run's tasks.sqlite to a query."""
     base = sqlite3.connect(f"file:{path / 'tasks.sqlite'}?mode=ro", uri=True)
     try:
-        return (
-            base.execute("select * from tasks order by id").fetchall(),
-            base.execute("select * from stages order by arrived_s, task").fetchall(),
-        )
+        return base.execute(query).fetchall()
     finally:
         base.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,31 +59,31 @@ def by_type(tasks: Array, types: Sequence[str]) -> tuple[dict[str, float | None]
     return rates, latencies
 
 
+def operation(
+    instances: Iterable[tuple[str, str, int]], services: Mapping[str, Any], prices: Mapping[str, float]
+) -> float:
+    """Cost of one slot: price_v (c_mt + c_pl p) over the instances that exist, draining ones included (design.md §3).
+
+    instances: (service, node, workers). services: name → object with costs.keep (c_mt), costs.parallel (c_pl).
+    """
+    return float(sum(prices[v] * (services[m].costs.keep + services[m].costs.parallel * p) for m, v, p in instances))
+
+
 def cost(
-    slots: Sequence[Sequence[Mapping[str, Any]]],
-    starts: Sequence[str],
-    initial: Sequence[str],
-    services: Mapping[str, Any],
-    prices: Mapping[str, float],
+    slots: Sequence[float], starts: Sequence[str], initial: Sequence[str], services: Mapping[str, Any]
 ) -> dict[str, float]:
     """Cost per slot over the measured window (design.md §3).
 
-    slots: per slot the existing instances {service, node, workers}, draining ones included. starts: services
-    of the later starts within the window; initial: services of the initial placement. services: name →
-    object with costs.deploy (c_dp), costs.keep (c_mt), costs.parallel (c_pl). prices: node → price_v.
+    slots: operation of each of its slots. starts: services of the later starts within the window; initial: services of
+    the initial placement. services: name → object with costs.deploy (c_dp).
     """
-    operation = sum(
-        prices[i["node"]] * (services[i["service"]].costs.keep + services[i["service"]].costs.parallel * i["workers"])
-        for instances in slots
-        for i in instances
-    )
     n = max(len(slots), 1)
     migration = sum(services[m].costs.deploy for m in starts)
     return {
         "deployment": sum(services[m].costs.deploy for m in initial),
-        "operation_per_slot": operation / n,
+        "operation_per_slot": sum(slots) / n,
         "migration_per_slot": migration / n,
-        "total_per_slot": (operation + migration) / n,
+        "total_per_slot": (sum(slots) + migration) / n,
     }
 
 

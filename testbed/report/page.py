@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from testbed.record.folder import read_rows
+from testbed.record.folder import ask
 from testbed.report.closing import closing
 
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -18,6 +18,9 @@ h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}pre{background:#f5f5f2;p
 td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
 svg{width:100%;height:auto}"""
 
+#: (number of the 2 s of intended send, tasks, of these on time, the last one's time)
+_BINS = "select cast(at_s / 2 as integer), count(*), sum(outcome = 'on_time'), max(at_s) from tasks group by 1"
+
 
 def page(folder: Path) -> str:
     """The page of a run's folder; summary.json, events.jsonl, metadata.json and tasks.sqlite must be there."""
@@ -25,9 +28,9 @@ def page(folder: Path) -> str:
     metadata = json.loads((folder / "metadata.json").read_text())
     events = [json.loads(x) for x in (folder / "events.jsonl").read_text().splitlines()]
     try:
-        tasks, _ = read_rows(folder)
+        bins = ask(folder, _BINS)
     except sqlite3.Error:
-        tasks = []
+        bins = []
     name = html.escape(summary["scenario"]["name"])
     verdict = summary["verdict"]
     return "\n".join(
@@ -36,7 +39,7 @@ def page(folder: Path) -> str:
             f"<h1>{name} · <span class={verdict}>{verdict}</span></h1>",
             f"<pre>{html.escape(closing(summary, '.'))}</pre>",
             "<h2>On time through the run</h2>",
-            _chart(tasks, events, summary),
+            _chart(bins, summary),
             "<h2>Moves and their reasons</h2>",
             _moves(events),
             "<h2>Links before load</h2>",
@@ -47,26 +50,24 @@ def page(folder: Path) -> str:
     )
 
 
-def _chart(tasks: Sequence[Sequence[Any]], events: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
-    """On-time share per 2 s of intended send (line), offered tasks (bars), faults (shaded)."""
-    if not tasks:
+def _chart(bins: Sequence[Sequence[Any]], summary: Mapping[str, Any]) -> str:
+    """On-time share per 2 s of intended send (line), offered tasks (bars), faults (shaded). bins: see _BINS."""
+    if not bins:
         return "<p>No task rows.</p>"
-    end = max(t[3] for t in tasks) + 1e-9
-    bins = max(int(end / 2) + 1, 2)
-    offered, on_time = [0] * bins, [0] * bins
-    for t in tasks:
-        b = int(t[3] / 2)
-        offered[b] += 1
-        on_time[b] += t[5] == "on_time"
-    x = [40 + 740 * (b + 0.5) / bins for b in range(bins)]
+    end = max(last for *_, last in bins)
+    count = max(int((end + 1e-9) / 2) + 1, 2)
+    offered, on_time = [0] * count, [0] * count
+    for b, n, k, _ in bins:
+        offered[b], on_time[b] = n, k
+    x = [40 + 740 * (b + 0.5) / count for b in range(count)]
     top = max(offered)
     parts = ["<svg viewBox='0 0 800 260' role=img aria-label='on-time share over time'>"]
     for f in summary["faults"]:
-        a = 40 + 740 * f["applied_at_s"] / (2 * bins)
-        b = 40 + 740 * ((f["reverted_at_s"] or end) / (2 * bins))
+        a = 40 + 740 * f["applied_at_s"] / (2 * count)
+        b = 40 + 740 * ((f["reverted_at_s"] or end) / (2 * count))
         parts.append(f"<rect x={a:.1f} y=10 width={max(b - a, 1):.1f} height=220 fill='#f3d9d6'/>")
         parts.append(f"<text x={a + 3:.1f} y=24 font-size=11 fill='#7a1f19'>{html.escape(f['name'])}</text>")
-    width = 740 / bins
+    width = 740 / count
     parts += [
         f"<rect x={xi - width * 0.4:.1f} y={230 - bar:.1f} width={width * 0.8:.1f} height={bar:.1f} fill='#c9d3dd'/>"
         for xi, bar in zip(x, (90 * n / top for n in offered), strict=True)
@@ -79,12 +80,18 @@ def _chart(tasks: Sequence[Sequence[Any]], events: Sequence[Mapping[str, Any]], 
         for s, y in ((s, 230 - 200 * s) for s in (0.0, 0.5, 0.84, 1.0))
     ]
     parts += [
-        f"<text x={40 + 740 * s / (2 * bins):.0f} y=248 font-size=11>{s} s</text>" for s in range(0, 2 * bins, 10)
+        f"<text x={40 + 740 * s / (2 * count):.0f} y=248 font-size=11>{s} s</text>"
+        for s in range(0, 2 * count, _step(count))
     ]
     return (
         "".join(parts)
         + "</svg><p>Line: share on time per 2 s of intended send. Bars: tasks offered. Shaded: faults.</p>"
     )
+
+
+def _step(bins: int) -> int:
+    """Seconds between two labels: about fifteen of them."""
+    return max(10 * round(2 * bins / 150), 10)
 
 
 def _moves(events: Sequence[Mapping[str, Any]]) -> str:

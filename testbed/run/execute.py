@@ -23,7 +23,7 @@ from testbed.run.loop import Journey, Listener, Loop
 from testbed.run.prepare import Prepared
 from testbed.run.provenance import inputs
 from testbed.run.shaker import Shaker
-from testbed.world.base import Bed, World
+from testbed.world.base import SIMULATED, Bed, World
 
 WORTH_A_LINE = 0.1  # s: what took less was nothing to remove
 
@@ -58,8 +58,13 @@ class Signals:
                 signal.signal(s, old)
 
 
-def new_run_id() -> str:
-    """Sortable by time, with six random hex digits at the end that tag everything of the run."""
+def run_id_of(prepared: Prepared) -> str:
+    """Sortable by time, with six random hex digits at the end that tag everything of the run.
+
+    A simulated run makes nothing that would have to be told apart: it is named by what determines it.
+    """
+    if prepared.world in SIMULATED:
+        return f"{prepared.world}-{prepared.sha256[:12]}-s{prepared.seed}"
     return f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
 
 
@@ -106,7 +111,7 @@ def execute(
         loop = Loop(
             world, prepared.policy, prepared.resolved.model, prepared.state, source, shaker, folder,
             prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,
-            Names.of(prepared.resolved.model),
+            Names.of(prepared.resolved.model), prepared.world in SIMULATED,
         )  # fmt: skip
         measured: Mapping[str, Any] = {}
         up = False
@@ -114,8 +119,7 @@ def execute(
             before = time.monotonic()
             world.up(bed_of(prepared, run_id, bins, loop.names))
             up = True
-            real = prepared.horizon * prepared.scenario.run.dilate
-            say(f"up in {time.monotonic() - before:.1f} s; shaking for {real:.0f} s")
+            say(f"up in {time.monotonic() - before:.1f} s; shaking for {_length(prepared)}")
             loop.run()
         except Interrupted as reason:
             loop.journey.interrupted = True
@@ -134,6 +138,12 @@ def execute(
         )  # fmt: skip
         _write(folder, prepared, loop.journey, summary, {**measured, **inputs(prepared, bins)}, run_id, latest)
     return summary
+
+
+def _length(prepared: Prepared) -> str:
+    if prepared.world in SIMULATED:
+        return f"{prepared.horizon:.0f} s of its own time"
+    return f"{prepared.horizon * prepared.scenario.run.dilate:.0f} s"
 
 
 def _finish(loop: Loop, world: World, say: Callable[[str], None]) -> Mapping[str, Any]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.decision import Decision, Migrate
+from controller.decision import Decision, Migrate, Resize, Start
 from controller.model import Model
-from controller.observation import Observation
+from controller.observation import InstanceState, Observation
 from controller.policy import Policy
 from testbed.load.tasks import TaskSource
+from testbed.record import measures
 from testbed.record.folder import RunFolder
 from testbed.record.tables import STAGES, Names, Pile, TaskBook
 from testbed.run.bound import affordable
@@ -32,14 +33,14 @@ class Journey:
     tasks: TaskBook = field(default_factory=TaskBook)
     draws: list[TaskBatch] = field(default_factory=list)  # what was offered; empty where the bound is too dear
     stages: Pile = field(default_factory=lambda: Pile(STAGES))
-    slots: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)  # (time, instances) per decision
-    on_slot: list[bool] = field(default_factory=list)  # False: a decision between slots, called for by a detection
+    slots: list[tuple[float, float]] = field(default_factory=list)  # (time, cost of operation) of each regular slot
     decisions: list[tuple[float, Decision]] = field(default_factory=list)
     decide_s: list[float] = field(default_factory=list)
     overruns: int = 0
     budgets: list[tuple[float, dict[str, float]]] = field(default_factory=list)  # (since, service → w_m), s
     moves: list[dict[str, Any]] = field(default_factory=list)
     ordered: Counter[str] = field(default_factory=Counter)  # actions of all decisions, by their class's name
+    scaled: Counter[str] = field(default_factory=Counter)  # "out": starts and more workers; "in": drains and fewer
     invalid: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -50,7 +51,10 @@ Listener = Callable[[dict[str, Any]], None]
 
 @dataclass
 class Loop:
-    """One run over a world that is up. horizon: end of the load, s; slot: s. perf: a monotonic clock for costs."""
+    """One run over a world that is up. horizon: end of the load, s; slot: s. perf: a monotonic clock for costs.
+
+    simulated: time stands still while the policy thinks, so what it took is no overrun and is in no event.
+    """
 
     world: World
     policy: Policy
@@ -64,10 +68,13 @@ class Loop:
     perf: Callable[[], float]
     listener: Listener
     names: Names
+    simulated: bool = False
     journey: Journey = field(init=False)
 
     def __post_init__(self) -> None:
         self.journey = Journey(self.names)
+        self._services = {m.name: m for m in self.model.services()}
+        self._prices = {v.name: v.price for v in self.model.nodes}
 
     def run(self) -> Journey:
         """Until the horizon; then follow what is in flight until its deadlines have passed."""
@@ -107,28 +114,26 @@ class Loop:
         took = self.perf() - before
         self.journey.decide_s.append(took)
         now = self.world.now()
-        if took > self.slot / 2:
-            self.journey.overruns += 1
-        self._remember(now, observation, decision)
-        self.journey.on_slot.append(planned is not None)
+        self.journey.overruns += not self.simulated and took > self.slot / 2
+        self._remember(now, observation, decision, planned is not None)
         self.world.apply(decision)
         status = dict(self.world.status())
         self.folder.event(
-            "slot", planned, now, slot=k, instances=self.journey.slots[-1][1], decide_s=took,
+            "slot", planned, now, slot=k, instances=[_instance(i) for i in observation.instances],
+            **({} if self.simulated else {"decide_s": took}),
             actions=[_action(a) for a in decision.actions], reasons=decision.reasons,
             arrivals=observation.arrivals, diagnostics=decision.diagnostics, link_rates_bps=_rates(status),
         )  # fmt: skip
         self.gather()
         self.listener(status | self._progress(k, now, decision))
 
-    def _remember(self, now: float, observation: Observation, decision: Decision) -> None:
-        instances = [
-            {"id": i.id, "service": i.service, "node": i.node, "workers": i.workers, "draining": i.draining}
-            for i in observation.instances
-        ]
-        self.journey.slots.append((now, instances))
+    def _remember(self, now: float, observation: Observation, decision: Decision, on_slot: bool) -> None:
+        if on_slot:  # one between slots was called for by a detection; a slot costs once
+            instances = ((i.service, i.node, i.workers) for i in observation.instances)
+            self.journey.slots.append((now, measures.operation(instances, self._services, self._prices)))
         self.journey.decisions.append((now, decision))
         self.journey.ordered.update(type(a).__name__ for a in decision.actions)
+        self.journey.scaled.update(_scalings(decision, observation))
         self.journey.budgets.append((now, budgets_of(decision)))
 
     def gather(self) -> None:
@@ -177,6 +182,23 @@ def budgets_of(decision: Decision) -> dict[str, float]:
         if isinstance(facts, Mapping) and "budget" in facts
     }
     return {m: float(w) for m, w in found.items()}
+
+
+def _scalings(decision: Decision, observation: Observation) -> Iterator[str]:
+    """ "out" for a start or more workers, "in" for a drain or fewer; migrations are counted apart."""
+    had = {i.id: i.workers for i in observation.instances} if decision.actions else {}
+    for a in decision.actions:
+        if isinstance(a, Start):
+            yield "out"
+        elif isinstance(a, Resize):
+            change = a.workers - had.get(a.id, a.workers)
+            yield from ("out",) * (change > 0) + ("in",) * (change < 0)
+        elif not isinstance(a, Migrate):
+            yield "in"
+
+
+def _instance(i: InstanceState) -> dict[str, Any]:
+    return {"id": i.id, "service": i.service, "node": i.node, "workers": i.workers, "draining": i.draining}
 
 
 def _rates(status: Mapping[str, Any]) -> dict[str, float]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.decision import Migrate, Placement, Resize, Start
-from controller.model import Core, Light
+from controller.decision import Migrate, Placement, Start
 from testbed.record import measures
 from testbed.record.folder import SCHEMA_VERSION, plain
 from testbed.record.tables import Array, Names
@@ -32,8 +31,6 @@ def build(
     rows, stages = journey.tasks.rows(), journey.stages.rows()
     rows = rows[(start <= rows["at"]) & (rows["at"] < end)]
     stages = stages[(start <= stages["arrived"]) & (stages["arrived"] < end)]
-    regular = [slot for slot, on in zip(journey.slots, journey.on_slot, strict=True) if on]
-    window = [instances for t, instances in regular if start <= t < end]
     rates, latencies = measures.by_type(rows, journey.names.types)
     lag = measures.quantile(rows["lag"], 0.99)
     summary: dict[str, Any] = {
@@ -51,15 +48,15 @@ def build(
         "fluid_bound": _fluid_bound(prepared, journey, tracks),
         "on_time_rate_after_fault": _after_faults(rows, faults, end),
         "latency_s": latencies,
-        "cost": _cost(prepared, journey, window, start, end),
+        "cost": _cost(prepared, journey, start, end),
         "placement": _placement(placement, placement_s),
         "migrations": _migrations(journey),
-        "scalings": _scalings(journey),
+        "scalings": {"out": journey.scaled["out"], "in": journey.scaled["in"]},
         "waiting": _waiting(prepared, journey, stages),
         "faults": faults,
         "utilisation": _utilisation(prepared, journey.names, stages, world, start, end),
         "controller": {
-            "slots": len(regular),
+            "slots": len(journey.slots),
             "decide_s_p50": measures.quantile(journey.decide_s, 0.5),
             "decide_s_p99": measures.quantile(journey.decide_s, 0.99),
         },
@@ -102,7 +99,7 @@ def _after_faults(rows: Array, faults: list[dict[str, Any]], end: float) -> dict
     return out
 
 
-def _cost(prepared: Prepared, journey: Journey, window: list[Any], start: float, end: float) -> dict[str, float]:
+def _cost(prepared: Prepared, journey: Journey, start: float, end: float) -> dict[str, float]:
     model = prepared.resolved.model
     later = [
         (a.start if isinstance(a, Migrate) else a).service
@@ -112,9 +109,8 @@ def _cost(prepared: Prepared, journey: Journey, window: list[Any], start: float,
         if isinstance(a, (Start, Migrate))
     ]
     initial = [a.service for a in prepared.initial.actions if isinstance(a, Start)]
-    services: dict[str, Core | Light] = {m.name: m for m in model.core}
-    services |= {m.name: m for m in model.light}
-    return measures.cost(window, later, initial, services, {v.name: v.price for v in model.nodes})
+    window = [operation for t, operation in journey.slots if start <= t < end]
+    return measures.cost(window, later, initial, {m.name: m for m in model.services()})
 
 
 def _placement(p: Placement, seconds: float) -> dict[str, Any]:
@@ -137,22 +133,6 @@ def _migrations(journey: Journey) -> dict[str, Any]:
         "blackout_s_max": max((m["blackout_s"] for m in moves), default=0.0),
         "seconds_p50": measures.quantile([m["seconds"] for m in moves], 0.5),
     }
-
-
-def _scalings(journey: Journey) -> dict[str, int]:
-    """Starts and more workers count as out, drains and fewer workers as in; migrations are counted apart."""
-    out = into = 0
-    for (_, decision), (_, instances) in zip(journey.decisions, journey.slots, strict=True):
-        had = {i["id"]: i["workers"] for i in instances}
-        for a in decision.actions:
-            if isinstance(a, Start):
-                out += 1
-            elif isinstance(a, Resize):
-                out += a.workers > had.get(a.id, a.workers)
-                into += a.workers < had.get(a.id, a.workers)
-            elif not isinstance(a, Migrate):
-                into += 1
-    return {"out": out, "in": into}
 
 
 def _waiting(prepared: Prepared, journey: Journey, stages: Array) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from testbed.record.tables import TASKS, UNANSWERED, Array, Names, Rows
 from testbed.scenario.model import Scenario
 from testbed.topology.model import Topology
 
+#: Worlds whose time is computed. Nothing read from a clock may enter their records: a seed gives the same bytes.
+SIMULATED = frozenset({"twin"})
+
 
 @dataclass(frozen=True, slots=True)
 class Track:

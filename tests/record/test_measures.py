@@ -42,13 +42,11 @@ def test_quantile_is_an_order_statistic(q, value):
 
 
 def test_cost_by_hand():
-    costs = Row(deploy=20.0, keep=4.0, parallel=0.5)
-    slots = [
-        [{"service": "m", "node": "n1", "workers": 2}],
-        [{"service": "m", "node": "n1", "workers": 2}, {"service": "m", "node": "n2", "workers": 4}],
-    ]
-    found = measures.cost(slots, ["m"], ["m", "m"], {"m": Row(costs=costs)}, {"n1": 1.0, "n2": 2.0})
-    # slot 1: 5; slot 2: 5 + 2·(4 + 2) = 17; one later start: 20
+    services, prices = {"m": Row(costs=Row(deploy=20.0, keep=4.0, parallel=0.5))}, {"n1": 1.0, "n2": 2.0}
+    slots = [[("m", "n1", 2)], [("m", "n1", 2), ("m", "n2", 4)]]
+    costs = [measures.operation(instances, services, prices) for instances in slots]
+    assert costs == [5.0, 17.0]  # the second: 5 + 2·(4 + 2)
+    found = measures.cost(costs, ["m"], ["m", "m"], services)  # one later start: 20
     assert found == {"deployment": 40.0, "operation_per_slot": 11.0, "migration_per_slot": 10.0, "total_per_slot": 21.0}
 
 
