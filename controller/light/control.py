@@ -19,7 +19,7 @@ from controller.light.actions import Changes, Wanted, changes
 from controller.light.index import Index, Ways, index, ways
 from controller.light.law import Array, Flags, Whole
 from controller.light.measure import Present
-from controller.light.sizing import Size
+from controller.light.sizing import Size, by_mean_rate
 from controller.light.sizing import size as size_of
 from controller.light.state import Asked, LightState, Parameters
 from controller.model import INGRESS, Core, Light, Model, Paths
@@ -285,9 +285,12 @@ def _size(slot: _Slot, m: Light, own: Sequence[Present], rate: float, room: int)
     state, p, seconds = slot.state, slot.state.parameters, slot.index.model.slot
     excess = sum(max(0, i.backlog - i.workers) for i in own)
     asked = demand.safe(rate, seconds, p.safety, excess / (p.backlog_slots * seconds))
+    limit = max(1, min(room, MOST_WORKERS))
+    if p.rho > 0.0:
+        return by_mean_rate(state.tables[m.name], asked, p.rho, limit)
     return size_of(
         state.tables[m.name], asked, state.budgets[m.name], m.costs, state.queues[m.name], state.relaxed[m.name],
-        max(1, min(room, MOST_WORKERS)), p.V, p.z0,
+        limit, p.V, p.z0,
     )  # fmt: skip
 
 

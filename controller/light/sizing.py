@@ -7,6 +7,7 @@ i(p): instances it takes at the least, 1 for p = 1 and 2 above (two clusters).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from controller.light.capacity import Table, each_violation
@@ -24,6 +25,13 @@ class Size:
     psi: float
     objective: float
     short: bool
+
+
+def by_mean_rate(capacity: Table, demand: float, rho: float, limit: int) -> Size:
+    """The fewest workers whose mean rate carries the demand at utilisation `rho`: no tail, no budget."""
+    a = demand * capacity.mean
+    p = max(1, math.ceil(a / rho - 1e-9))
+    return Size(min(p, max(1, limit)), 0.0, 0.0, p > limit)
 
 
 def size(

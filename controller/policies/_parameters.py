@@ -1,23 +1,26 @@
-"""Parameters of a policy: defaults are the fields of frozen dataclasses, overridden by name from the scenario."""
+"""Parameters of a policy: fields of frozen dataclasses, overridden by name from the scenario.
+
+A policy hands over instances, whose values are its defaults.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
 
-def defaults(*classes: type) -> dict[str, float]:
-    """{parameter: default} of all numeric fields of the classes."""
-    return {f.name: float(f.default) for kind in classes for f in fields(kind) if _numeric(f)}  # type: ignore[arg-type]
+def defaults(*bases: Any) -> dict[str, float]:
+    """{parameter: default} of all numeric fields."""
+    return {name: value for base in bases for name, value in _own(base).items()}
 
 
-def check(policy: str, given: Mapping[str, float], *classes: type) -> None:
-    """ValueError for a name that none of the classes has, with the nearest and all allowed names."""
-    allowed = defaults(*classes)
+def check(policy: str, given: Mapping[str, float], *bases: Any) -> None:
+    """ValueError for a name that none of them has, with the nearest and all allowed names."""
+    allowed = defaults(*bases)
     for name in given:
         if name not in allowed:
             near = get_close_matches(name, allowed, n=1)
@@ -26,19 +29,23 @@ def check(policy: str, given: Mapping[str, float], *classes: type) -> None:
             raise ValueError(f"policy {policy!r} has no parameter {name!r}.{hint} It has (default): {has}")
 
 
-def build(kind: type[T], given: Mapping[str, float]) -> T:
-    """An instance of `kind` with those of the given parameters that are its own."""
-    own = {f.name: f for f in fields(kind) if _numeric(f)}  # type: ignore[arg-type]
+def build(base: T, given: Mapping[str, float]) -> T:
+    """The same as `base` with those of the given parameters that are its own."""
+    own = _own(base)
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in own:
             continue
-        whole = isinstance(own[name].default, int)
+        whole = isinstance(own[name], int)
         if whole and value != int(value):
             raise ValueError(f"parameter {name!r} is a whole number; found {value}")
         values[name] = int(value) if whole else float(value)
-    return kind(**values)
+    return cast(T, replace(cast(Any, base), **values))
 
 
-def _numeric(f: Field[Any]) -> bool:
-    return f.default is not MISSING and isinstance(f.default, int | float) and not isinstance(f.default, bool)
+def _own(base: Any) -> dict[str, Any]:
+    return {f.name: value for f in fields(base) if _numeric(value := getattr(base, f.name))}
+
+
+def _numeric(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -39,8 +39,8 @@ class Nearest:
     routing: str = "nearest"
 
     def place(self, model: Model, parameters: Mapping[str, float]) -> Placement:
-        check(self.name, parameters, Parameters)
-        p = build(Parameters, parameters)
+        check(self.name, parameters, Parameters())
+        p = build(Parameters(), parameters)
         room, spare = Room.of(model, p.light_cpu_share), dict[tuple[str, str], float]()
         flows: dict[tuple[str, str, str], float] = {}
         unserved: dict[str, float] = {}
@@ -56,8 +56,8 @@ class Nearest:
         return heuristic(hosts, "greedy by distance", flows=flows, unserved=unserved)
 
     def begin(self, model: Model, placement: Placement, parameters: Mapping[str, float]) -> tuple[Fixed, Decision]:
-        check(self.name, parameters, Parameters)
-        p = build(Parameters, parameters)
+        check(self.name, parameters, Parameters())
+        p = build(Parameters(), parameters)
         room = Room.of(model)
         rows = core_starts(model, placement)
         for start, _ in rows:

@@ -31,12 +31,12 @@ class Nothing:
     routing: str = "estimate"
 
     def place(self, model: Model, parameters: Mapping[str, float]) -> Placement:
-        check(self.name, parameters, Parameters)
+        check(self.name, parameters, Parameters())
         room = Room.of(model)
         return heuristic({m.name: (_first_fit(model, room, m),) for m in model.core}, "first node that fits")
 
     def begin(self, model: Model, placement: Placement, parameters: Mapping[str, float]) -> tuple[Fixed, Decision]:
-        check(self.name, parameters, Parameters)
+        check(self.name, parameters, Parameters())
         room = Room.of(model)
         rows = core_starts(model, placement)
         for start, _ in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pickle
 
 import pytest
@@ -14,7 +15,13 @@ from controller.observation import InstanceState, Observation
 from controller.placement import Infeasible
 from tests.controller.instances import e12, small
 
-NAMES = ("nearest", "nothing", "static", "two_tier")
+NAMES = (
+    "least_loaded", "nearest", "nothing", "prop_avg", "random", "reactive_fast", "round_robin", "static", "static_peak",
+    "two_tier",
+)  # fmt: skip
+#: Those that decide once and hold still.
+STILL = ("nearest", "nothing", "static", "static_peak")
+ROUTING = {"least_loaded": "least_backlog", "nearest": "nearest", "random": "random", "round_robin": "round_robin"}
 
 
 def begun(name: str, model: Model, **parameters: float) -> tuple[object, list[Start]]:
@@ -34,7 +41,7 @@ def test_the_folder_is_the_registry() -> None:
     assert policies.names() == NAMES
     assert [policies.get(n).name for n in NAMES] == list(NAMES)
     with pytest.raises(
-        ValueError, match=r"no policy 'two_teir'. Did you mean 'two_tier'\? There are: nearest, nothing"
+        ValueError, match=r"no policy 'two_teir'. Did you mean 'two_tier'\? There are: least_loaded, nearest"
     ):
         policies.get("two_teir")
     with pytest.raises(ValueError, match="There are"):
@@ -66,10 +73,14 @@ def test_stepping_twice_from_one_state_gives_the_same_decision(name: str) -> Non
     seen = Observation(1, 1.0, running(starts), arrivals={("image", "west"): 60, ("image", "east"): 60})
     first, second = (policies.get(name).step(model, state, seen) for _ in range(2))
     assert first == second and first[1].slot == 1
-    if name == "two_tier":
-        assert first[1].actions, "six times the demand calls for workers"
-    else:
+    if name in STILL:
         assert first[1].actions == ()
+    else:
+        assert first[1].actions, "six times the demand calls for workers"
+
+
+def test_routing_is_the_estimate_unless_it_is_the_point() -> None:
+    assert {n: policies.get(n).routing for n in NAMES} == {n: ROUTING.get(n, "estimate") for n in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,10 +97,30 @@ def test_a_whole_parameter_must_be_whole() -> None:
         policies.get("two_tier").place(small(), {"r": 1.5})
 
 
-def test_static_is_sized_for_the_planned_load() -> None:
-    one = sum(s.workers for s in begun("static", e12(1), plan_load=1.0)[1] if not s.service.startswith("llm"))
-    three = sum(s.workers for s in begun("static", e12(1), plan_load=3.0)[1] if not s.service.startswith("llm"))
-    assert three > 1.5 * one
+def workers(name: str, model: Model, **parameters: float) -> int:
+    light = {m.name for m in model.light}
+    return sum(s.workers for s in begun(name, model, **parameters)[1] if s.service in light)
+
+
+def test_static_is_sized_for_the_nominal_load_and_static_peak_for_the_planned_one() -> None:
+    model = e12(1)
+    assert workers("static", model, plan_load=3.0) == workers("two_tier", model, plan_load=3.0)
+    assert workers("static_peak", model, plan_load=3.0) > 1.5 * workers("static", model, plan_load=3.0)
+    assert workers("static_peak", model, plan_load=1.0) == workers("static", model, plan_load=1.0)
+    assert workers("static", model, plan_load=3.0, begin_load=3.0) == workers("static_peak", model, plan_load=3.0)
+
+
+def test_prop_avg_has_the_fewest_workers_whose_mean_rate_carries_the_demand() -> None:
+    """With the safety term off: ⌈λ x̄⌉ per pool; E12 is one pool. Effective capacity asks for more, and so does rho."""
+    model = e12(1)
+    policy = policies.get("prop_avg")
+    state, decision = policy.begin(model, policy.place(model, {}), {"safety": 0.0})
+    for m in model.light:
+        (pool,) = state.pooled[m.name]
+        a = state.pooled[m.name][pool] * decision.diagnostics[m.name]["mean"]
+        assert decision.diagnostics[m.name][pool]["p"] == max(1, math.ceil(a))
+    assert workers("prop_avg", model) < workers("two_tier", model)
+    assert workers("prop_avg", model, rho=0.5) > 1.5 * workers("prop_avg", model)
 
 
 def test_nearest_puts_light_services_beside_their_senders() -> None:
