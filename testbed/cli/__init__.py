@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,21 @@ EXIT_CODES = """exit codes: 0 every checked claim passes (or none was made) · 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code of design.md §5."""
-    arguments = _parser().parse_args(argv)
+    """Run one command; the exit code of design.md §5, also where nobody hears what is said."""
+    code = _do(_parser().parse_args(argv))
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # a closed terminal, a full disk: at its exit the interpreter would try again, and end with 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code
+
+
+def _do(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.do(arguments))
     except ShaketableError as error:
-        print(f"testbed: {error}" if not isinstance(error, InputError) else str(error), file=sys.stderr)
+        _tell(f"testbed: {error}" if not isinstance(error, InputError) else str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return _forced()
@@ -35,15 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:  # 1 would say that a claim failed
-        traceback.print_exc()
-        print("testbed: this is a defect of testbed, not of your input; please report it with the lines above",
-              file=sys.stderr)  # fmt: skip
+        _tell(traceback.format_exc())
+        _tell("testbed: this is a defect of testbed, not of your input; please report it with the lines above")
         return 4
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _forced() -> int:
     """Interrupted outside a run, or a second time within one."""
-    print("testbed: interrupted; `testbed clean` removes what may be left", file=sys.stderr, flush=True)
+    _tell("testbed: interrupted; `testbed clean` removes what may be left")
     if threading.active_count() > 1:  # the interpreter would wait for them, and the reaper waits for our end
         os._exit(130)
     return 130
@@ -221,7 +235,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    from testbed.world.live.reaper import clean as remove
+    from testbed.world.live.clean import clean as remove
 
     for line in remove(arguments.run, plan=arguments.plan):
         print(line)

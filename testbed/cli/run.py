@@ -31,7 +31,7 @@ def run_once(file: Path, sets: Sequence[str], world_name: str, out: Path | None,
         if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
             raise CannotRun(f"the {world_name} world can't run this scenario:\n  " + "\n  ".join(problems))
         summary = execute(prepared, world, folder, bins(), board.show, board.say, run_id)
-    console.print(closing(summary, str(folder)), highlight=False, markup=False, soft_wrap=True)
+    board.say(closing(summary, str(folder)))
     if as_json:
         print(json.dumps(read(folder)[0], indent=1))
     if "interrupted before its end" in summary["invalid_because"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -37,7 +38,8 @@ class Dashboard:
 
     def say(self, text: str) -> None:
         """A line that stays. What it quotes (a question, an error) may hold brackets: no markup."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        with suppress(OSError):  # a closed terminal, a full disk: the run and its removal matter more than telling
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, status: Mapping[str, Any]) -> None:
         """One slot."""

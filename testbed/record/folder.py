@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from pathlib import Path
@@ -37,6 +37,7 @@ class RunFolder:
         self.path = path
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file; --out names a folder, and a new one is best")
+        self.lost = ""  # why the records are not whole, once a line of events could not be written
         self._made, self._made_parent = not path.exists(), not path.parent.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -49,33 +50,46 @@ class RunFolder:
             ) from None
 
     def event(self, kind: str, planned: float | None = None, actual: float | None = None, **data: Any) -> None:
-        """Append one line to events.jsonl: planned and actual time, nominal s since t = 0 (null before it)."""
+        """Append one line to events.jsonl: planned and actual time, nominal s since t = 0 (null before it).
+
+        CannotRun the first time it can't be written; then nothing more is, and `lost` says why.
+        """
+        if self.lost:
+            return
         line = {"kind": kind, "planned_s": _short(planned), "actual_s": _short(actual), **plain(data)}
-        self._events.write(json.dumps(line, separators=(",", ":")) + "\n")
-        self._events.flush()
+        try:
+            self._events.write(json.dumps(line, separators=(",", ":")) + "\n")
+            self._events.flush()
+        except OSError as error:
+            self.lost = _unwritable(self.path, error)
+            raise CannotRun(self.lost) from error
 
     def write(self, name: str, text: str) -> None:
-        """Write a file whole or not at all (temporary file, fsync, rename)."""
-        handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
+        """Write a file whole or not at all (temporary file, fsync, rename). CannotRun when it can't be written."""
+        with self._whole(name) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+
+    @contextmanager
+    def _whole(self, name: str) -> Iterator[Path]:
+        """A temporary file that takes its name at the end of the block, or is gone."""
+        temporary = self.path / f".{name}.new"
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
+            yield temporary
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            temporary.chmod(0o644)
             os.replace(temporary, self.path / name)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        except (OSError, sqlite3.Error) as error:
+            raise CannotRun(_unwritable(self.path, error)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         self.write(name, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
 
     def write_rows(self, tasks: Array, stages: Array, names: Names) -> None:
         """tasks.sqlite: one row per task and per stage visit, in the order given; codes as names, NaN as null."""
-        temporary = self.path / ".tasks.sqlite"
-        base = sqlite3.connect(temporary)
-        try:
+        with self._whole("tasks.sqlite") as temporary, closing(sqlite3.connect(temporary)) as base:
             base.execute("pragma journal_mode=off")  # no half-written file is ever seen: it is renamed when whole
             base.execute("pragma synchronous=off")
             base.execute(_TASKS)
@@ -85,16 +99,13 @@ class RunFolder:
                     piece = tuples(rows[i : i + CHUNK], names)
                     base.executemany(f"insert into {name} values ({','.join('?' * width)})", piece)
             base.commit()
-        finally:
-            base.close()
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path / "tasks.sqlite")
 
     def complete(self, latest: bool = True) -> None:
         """The last file: whoever finds it may believe the others. Then, if asked, `latest` beside DIR points here."""
-        self._events.flush()
-        os.fsync(self._events.fileno())
+        try:
+            os.fsync(self._events.fileno())
+        except OSError as error:
+            raise CannotRun(_unwritable(self.path, error)) from error
         self.write(MARKER, f"{SCHEMA_VERSION}\n")
         if not latest:
             return
@@ -106,7 +117,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Nothing ran: no folder that looks like a run and keeps the next one from using its name."""
-        self._events.close()
+        self._close()
         (self.path / "events.jsonl").unlink()
         if self._made:
             self.path.rmdir()
@@ -117,8 +128,15 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._events.close()
+        self._close()
         self._give_back()
+
+    def _close(self) -> None:
+        try:
+            self._events.close()
+        except OSError:  # it tries once more to write what it could not
+            if not self.lost:
+                raise
 
     def _give_back(self) -> None:
         """Under sudo the results belong to whoever asked for them, also the folder above if we made it."""
@@ -130,6 +148,11 @@ class RunFolder:
         for path in (*above, self.path, *inside, self.path.parent / "latest"):
             if path.is_symlink() or path.exists():
                 os.chown(path, int(user), int(group), follow_symlinks=False)
+
+
+def _unwritable(path: Path, error: Exception) -> str:
+    why = getattr(error, "strerror", None) or error
+    return f"{path}: the records can't be written ({why}), so this run has none; free some space and run it again"
 
 
 def _named(column: Array, names: Sequence[str]) -> Iterable[str]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import platform, python_version
 from typing import Any
 
-from testbed.errors import ShaketableError
+from testbed.errors import CannotRun, InputError, ShaketableError
 from testbed.load.bandwidth import Bins
 from testbed.record.folder import RunFolder
 from testbed.record.tables import Names
@@ -23,39 +22,11 @@ from testbed.run.loop import Journey, Listener, Loop
 from testbed.run.prepare import Prepared
 from testbed.run.provenance import inputs
 from testbed.run.shaker import Shaker
+from testbed.run.signals import Interrupted, Signals
 from testbed.world.base import SIMULATED, Bed, World
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 WORTH_A_LINE = 0.1  # s: what took less was nothing to remove
-
-
-class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM: the run ends early, cleans up and reports. No `except Exception` on the way may eat it."""
-
-
-class Signals:
-    """SIGINT and SIGTERM during a run. The first one raises Interrupted, or is only noted once `finishing` is set:
-    removing and writing go on. The second forces: KeyboardInterrupt, and the reaper removes the rest."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say, self.seen, self.finishing = say, 0, False
-
-    def _handle(self, number: int, frame: object) -> None:
-        self.seen += 1
-        if self.seen > 1:
-            raise KeyboardInterrupt
-        name = signal.Signals(number).name
-        if not self.finishing:
-            raise Interrupted(name)
-        self.say(f"{name}: the run is over, removing and writing (again to force)")
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for s, old in before.items():
-                signal.signal(s, old)
 
 
 def run_id_of(prepared: Prepared) -> str:
@@ -101,6 +72,7 @@ def execute(
 ) -> dict[str, Any]:
     """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run.
 
+    A world that breaks under a run that goes on ends it: what was measured until then is kept, its verdict unknown.
     latest: whether the link of that name beside `out` is to point there; not for one run among many.
     """
     signals = Signals(say)
@@ -124,14 +96,25 @@ def execute(
         except Interrupted as reason:
             loop.journey.interrupted = True
             say(f"{reason}: reverting and removing (again to force)")
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            if not up:
+                folder.discard()
+            raise CannotRun(f"no space left for what a run makes ({error}): free some and start again") from error
         except ShaketableError as error:
             folder.event("failed", error=str(error))
             if not up:
                 folder.discard()
-            raise
+            if not up or isinstance(error, InputError):
+                raise
+            loop.journey.invalid.append(f"it broke off: {error}")
+            say(f"the run breaks off: {error}")
         finally:
             signals.finishing = True
             measured = _finish(loop, world, say)
+        if folder.lost:
+            raise CannotRun(folder.lost)
         summary = summaries.build(
             prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured,
             prepared.tracks(bins),
@@ -148,13 +131,13 @@ def _length(prepared: Prepared) -> str:
 
 def _finish(loop: Loop, world: World, say: Callable[[str], None]) -> Mapping[str, Any]:
     """Revert, read the last measures, remove. Each step runs even when the one before failed."""
-    measured: Mapping[str, Any] = {}
+    measured: dict[str, Any] = {}
     try:
-        loop.shaker.revert_all()
-        loop.gather()
-        measured = world.measures()
-    except (ShaketableError, OSError) as error:
-        loop.journey.invalid.append(f"the end of the run failed: {error}")
+        for step in (loop.shaker.revert_all, loop.gather, lambda: measured.update(world.measures())):
+            try:
+                step()
+            except (ShaketableError, OSError) as error:
+                loop.journey.invalid.append(f"the end of the run failed: {error}")
     finally:
         before = time.monotonic()
         world.down()

@@ -13,6 +13,7 @@ import pytest
 from mininet.cli import CLI
 from mininet.log import lg
 
+from testbed.record import tables
 from testbed.run.execute import bed_of
 from testbed.world.live.links.mahimahi import bins
 from testbed.world.live.names import Names, address
@@ -60,7 +61,8 @@ def world() -> Iterator[LiveWorld]:
     run_id = new_run_id()
     world = LiveWorld(run_id, lambda line: None)
     try:
-        world.up(bed_of(ready(*CALM), run_id, lambda f: bins(f, TRACE_BIN)))
+        prepared = ready(*CALM)
+        world.up(bed_of(prepared, run_id, lambda f: bins(f, TRACE_BIN), tables.Names.of(prepared.resolved.model)))
         yield world
     finally:
         world.down()

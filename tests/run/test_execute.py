@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from testbed.errors import CannotRun
 from testbed.record.folder import read
 from testbed.run.execute import execute
 from testbed.run.prepare import Prepared, prepare
-from testbed.world.base import Bed
+from testbed.world.base import Bed, Disturbance
 from tests.run.ideal import IdealWorld
 from tests.scenario.small import written
 
@@ -40,6 +41,26 @@ class Disturbed(IdealWorld):
         while self.in_down:
             os.kill(os.getpid(), self.in_down.pop())
         super().down()
+
+
+class Breaking(IdealWorld):
+    """Its links are gone from t = 12 s on: time does not pass, faults can't be undone, nothing can be read."""
+
+    def advance(self, until: float) -> None:
+        super().advance(until)
+        self._gone()
+
+    def undo(self, disturbance: Disturbance) -> Disturbance:
+        self._gone()
+        return super().undo(disturbance)
+
+    def measures(self) -> dict[str, object]:
+        self._gone()
+        return {}
+
+    def _gone(self) -> None:
+        if self.time >= 12.0:
+            raise CannotRun("the link relay has ended")
 
 
 class Refusing(IdealWorld):
@@ -82,7 +103,7 @@ def test_a_run_that_can_not_begin_leaves_an_empty_folder_that_was_there(tmp_path
     assert list((tmp_path / "run").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_under_load_reverts_removes_and_reports(tmp_path: Path, number: int) -> None:
     world, said = Disturbed([number], at=12.0), list[str]()
     summary = run(world, tmp_path, said)
@@ -92,6 +113,41 @@ def test_a_signal_under_load_reverts_removes_and_reports(tmp_path: Path, number:
     assert {f.name for f in (tmp_path / "run").iterdir()} == FILES
     assert summary["invalid_because"] == ["interrupted before its end"] and summary["verdict"] == "unknown"
     assert said[1:] == [f"{signal.Signals(number).name}: reverting and removing (again to force)"]
+
+
+def test_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(Disturbed([signal.SIGHUP], at=12.0), tmp_path, [])["valid"]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_world_that_breaks_ends_the_run_as_unknown_with_its_records(tmp_path: Path) -> None:
+    world, said = Breaking(), list[str]()
+    summary = run(world, tmp_path, said)
+    assert world.log[-1] == ("down", 12.0, None)
+    assert {f.name for f in (tmp_path / "run").iterdir()} == FILES
+    why = summary["invalid_because"]
+    assert isinstance(why, list) and why[0] == "it broke off: the link relay has ended"
+    assert summary["verdict"] == "unknown" and summary["tasks"]["offered"] > 0  # type: ignore[index]
+    assert "the run breaks off: the link relay has ended" in said
+
+
+def test_a_full_disk_under_load_reverts_removes_and_says_so(tmp_path: Path) -> None:
+    """Files of this process may grow to 6 kB: some slots fit into events.jsonl, not all."""
+    world = IdealWorld()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
+    try:
+        with pytest.raises(CannotRun, match=r"records can't be written .File too large.*free some space"):
+            run(world, tmp_path, [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [w for w, _, _ in world.log if w in ("disturb", "undo", "down")] in (["down"], ["disturb", "undo", "down"])
+    assert (tmp_path / "run" / "events.jsonl").stat().st_size > 1000
+    assert not (tmp_path / "run" / "complete").exists()
 
 
 def test_one_signal_while_it_is_removed_changes_nothing(tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ def _build(
 ) -> None:
     """Import under a passing name, see its Python work, then give it its tag."""
     candidate = f"new-{uuid.uuid4().hex[:12]}"
+    number = ledger.add("image", tag=f"{REPOSITORY}:{candidate}") if ledger else None
     changes = [f"ENV {k}={v}" for k, v in ENVIRONMENT.items()]
     changes += [f"LABEL shaketable.image={tag.rpartition(':')[2]}", f"CMD {json.dumps(['python3', PROGRAMS['pause']])}"]
     try:
@@ -187,6 +188,8 @@ def _build(
         client.api.tag(f"{REPOSITORY}:{candidate}", REPOSITORY, tag.rpartition(":")[2])
     finally:
         client.api.remove_image(f"{REPOSITORY}:{candidate}", noprune=True)
+        if ledger and number is not None:
+            ledger.done(number)
 
 
 def write_tar(stream: IO[bytes], app: dict[str, Path], python: dict[str, Path]) -> None:

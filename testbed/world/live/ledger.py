@@ -8,14 +8,18 @@
     {"closed": true}                                                     the owner removed everything itself
 
 A torn line (the machine or the writer died in the middle) is skipped: `add` had not returned, so nothing was made.
-Process ids are reused, so a process is a pid with its start time, within one boot.
+Process ids are reused, so a process is a pid with its start time, within one boot. The folder is root's alone, and
+is read all the same as if a stranger had written it: a line of the wrong form is skipped, the run's id is the folder's
+name whatever the lines say, and `undo` touches only what carries that id.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
@@ -28,15 +32,26 @@ from testbed.errors import CannotRun
 RUNS = Path("/run/shaketable")
 FILE = "ledger.jsonl"
 
-#: Kinds of entry and the fields each must have. `process` may be announced without a pid: its mark finds it.
+LONGEST = 64 * 2**20  # bytes that are read of a ledger; a run of an hour writes some hundred kilobytes
+
+#: As a folder's, a cgroup's and a container's name can hold it; `..` and the empty string are not among them.
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+#: Kinds of entry and the text fields each must have; `undo` says what becomes of each. What lives inside another thing
+#: goes with it: queueing disciplines with their interface, ports with their bridge, sockets with their folder.
+#: `process` may be announced without a pid: its mark finds it.
 KINDS: Mapping[str, frozenset[str]] = {
     "container": frozenset({"name"}),
+    "image": frozenset({"tag"}),  # half-made: shaketable/node:new-…
     "cgroup": frozenset({"path"}),
     "interface": frozenset({"name"}),
+    "namespace": frozenset({"name"}),  # `ip netns add`; those of pods go with their containers
     "bridge": frozenset({"name"}),
+    "ovs_setting": frozenset({"table", "record", "column", "key"}),  # new: what we set; old: before, absent if none
+    "conntrack": frozenset({"zone"}),  # of the userspace datapath
     "process": frozenset({"what"}),
     "folder": frozenset({"path"}),
-    "sysctl": frozenset({"path", "old"}),
+    "sysctl": frozenset({"path", "old", "new"}),
     "fault": frozenset({"verb", "target"}),
 }
 
@@ -52,11 +67,11 @@ def marked_environment(run_id: str) -> dict[str, str]:
 def start_time(pid: int) -> int | None:
     """Clock ticks after boot at which `pid` started (proc(5), stat field 22); None: gone, or a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat[stat.rindex(")") + 2 :].split()  # the name in field 2 may hold blanks and parentheses
-    return None if fields[0] in "ZX" else int(fields[19])
+    fields = stat[stat.rindex(b")") + 2 :].split()  # the name in field 2 may hold any byte, parentheses too
+    return None if fields[0] in b"ZX" else int(fields[19])
 
 
 def boot_id() -> str:
@@ -100,31 +115,47 @@ class State:
 
 def read(folder: Path) -> State:
     """The ledger in `folder`; a folder without one reads as empty and without owner."""
-    run_id, owner, closed = folder.name, None, False
+    owner, closed = None, False
     pending: dict[int, Entry] = {}
     for line in _lines(folder / FILE):
+        number = line.get("n")
         if line.get("kind") == "owner":
-            run_id = str(line.get("run", run_id))
-            owner = Owner(int(line["pid"]), int(line["start_time"]), str(line["boot"]))
-        elif line.get("closed"):
+            owner = _owner(line) or owner
+        elif line.get("closed") is True:
             closed = True
-        elif line.get("done"):
-            pending.pop(int(line["n"]), None)
-        elif "n" in line and "kind" in line:
+        elif line.get("done") is True and isinstance(number, int):
+            pending.pop(number, None)
+        elif isinstance(number, int) and _well_formed(line):
             rest = {k: v for k, v in line.items() if k not in ("n", "kind")}
-            pending[int(line["n"])] = Entry(int(line["n"]), str(line["kind"]), rest)
-    return State(run_id, owner, tuple(pending.values()), closed)
+            pending[number] = Entry(number, line["kind"], rest)
+    return State(folder.name, owner, tuple(pending.values()), closed)
+
+
+def _owner(line: Mapping[str, Any]) -> Owner | None:
+    pid, started, boot = line.get("pid"), line.get("start_time"), line.get("boot")
+    if isinstance(pid, int) and pid > 0 and isinstance(started, int) and isinstance(boot, str):
+        return Owner(pid, started, boot)
+    return None
+
+
+def _well_formed(line: Mapping[str, Any]) -> bool:
+    """Of a kind we know, with its fields as text. An unknown kind with text for a name is kept: it can't be undone."""
+    kind = line.get("kind")
+    if not isinstance(kind, str):
+        return False
+    return all(isinstance(line.get(f), str) for f in KINDS.get(kind, ()))
 
 
 def _lines(path: Path) -> Iterable[dict[str, Any]]:
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
+        with path.open("rb") as file:
+            text = file.read(LONGEST).decode("utf-8", "replace")
     except FileNotFoundError:
         return
-    for line in text.splitlines():
+    for line in text.split("\n"):
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # torn: its resource was never made
         if isinstance(value, dict):
             yield value
@@ -140,6 +171,9 @@ class Ledger:
         self._pending: dict[int, Entry] = {}
         self._next = 1
         self._torn = False
+        self.trouble = ""  # why the last promise could not be written, empty if it could
+        if not RUN_ID.fullmatch(run_id):
+            raise ValueError(f"{run_id!r} can't be a run's id: letters, digits, '.', '_' and '-', 64 at most")
         self._file = _create(run_id, folder)
 
     def add(self, kind: str, **fields: Any) -> int:
@@ -151,10 +185,15 @@ class Ledger:
         with self._lock:
             made: list[Entry] = []
             for kind, fields in entries:
-                if missing := KINDS[kind] - fields.keys():
-                    raise ValueError(f"a ledger entry {kind!r} needs {sorted(missing)}")
+                if missing := {f for f in KINDS[kind] if not isinstance(fields.get(f), str)}:
+                    raise ValueError(f"a ledger entry {kind!r} needs {sorted(missing)}, as text")
                 made.append(Entry(self._next + len(made), kind, dict(fields)))
-            self._write([{"n": e.number, "kind": e.kind, **e.fields} for e in made], sync=True)
+            try:
+                self._write([{"n": e.number, "kind": e.kind, **e.fields} for e in made], sync=True)
+            except CannotRun as error:
+                self.trouble = str(error)
+                raise
+            self.trouble = ""
             self._next += len(made)
             self._pending.update((e.number, e) for e in made)
             return [e.number for e in made]
@@ -187,7 +226,7 @@ class Ledger:
             written = os.write(self._file, data)
             self._torn = written != len(data)
             if self._torn:
-                raise OSError(28, "No space left on device", str(self.path))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             if sync:
                 os.fsync(self._file)
         except OSError as error:

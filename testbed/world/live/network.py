@@ -8,6 +8,7 @@ in that order, with everything in the ledger before it is made. Mininet's API is
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -195,6 +196,11 @@ class Network:
         """Packets per switch and host by OpenFlow, and those that matched no flow. See PathControl.counters."""
         return self.control.counters()
 
+    def trouble(self) -> str:
+        """Why its links are not what they were built as: their process has ended. Empty: they are."""
+        dead = [b.pid for b in self._backends.values() if isinstance(b, Relay) and not b.alive]
+        return f"the link relay (process {dead[0]}) has ended: all its links are gone" if dead else ""
+
     def lateness(self) -> dict[str, float]:
         """How late the links' frames left, s: p50, p99, max; empty where the kernel keeps the schedule."""
         found = [late for b in self._backends.values() if (late := b.lateness())]
@@ -250,7 +256,11 @@ class Network:
         for kind in sorted(set(self._choice.values())):
             links = [self._links[name] for name, chosen in self._choice.items() if chosen == kind]
             ports = [p for k in links for p in self._switch_ports(k.name)]
-            entries = self.ledger.add_all([("interface", {"name": p}) for p in ports])
+            if taken := [p for p in ports if os.path.exists(f"/sys/class/net/{p}")]:  # never promise what is another's
+                raise CannotRun(f"interface {', '.join(taken)} exists already: `sudo testbed clean`, or take another")
+            # the process is found by its mark until its number is known
+            promises: list[tuple[str, dict[str, str]]] = [("process", {"what": f"links by {kind}"})]
+            entries = self.ledger.add_all(promises + [("interface", {"name": p}) for p in ports])
             backend = choice.make(kind, self.seed, alias)
             self._backends[kind] = backend
             self._made.append((backend.close, entries))

@@ -53,6 +53,8 @@ class PathControl:
         self._answers: dict[int, queue.Queue[dict[str, Any] | None]] = {}
         self._listening = threading.Event()
         self._lock = threading.Lock()
+        self._life = threading.Lock()  # of starting anew and stopping
+        self._stopped = False
         self._next = 0
 
     @property
@@ -141,9 +143,24 @@ class PathControl:
         if self._plan is not None:
             self.configure(self._plan)
 
+    def restart_beside(self) -> None:
+        """`restart` in a thread: it takes a second, in which slots go on. A failure is the event `failed`."""
+
+        def work() -> None:
+            with self._life:
+                try:
+                    if not self._stopped:
+                        self.restart()
+                except (CannotRun, OSError, TimeoutError) as error:
+                    self._events.append({"t": "event", "kind": "failed", "error": str(error), "at": time.monotonic()})
+
+        threading.Thread(target=work, name="openflow-restart", daemon=True).start()
+
     def stop(self) -> None:
         """End the process. Flows stay; removing the switches is not its business. May be called twice."""
-        self._reap()
+        self._stopped = True
+        with self._life:
+            self._reap()
         Path(self._log).unlink(missing_ok=True)
         entries, self._entries = self._entries, []
         self.ledger.done(*entries)

@@ -2,13 +2,15 @@
 
 It lives in its own session, ignores the signals a terminal sends, and waits on a pidfd of the owner. On death it
 undoes the ledger newest first, then looks for whatever carries the run's mark, and looks again until nothing was
-found twice: the Docker daemon may still be creating what the dead owner asked for. Its modules are light; the
-Docker SDK is imported when the owner is dead. `clean` does the same later, by hand.
+found twice: the Docker daemon may still be creating what the dead owner asked for. Where a daemon that holds something
+of the run does not answer, it removes the rest and waits. Its modules are light; the Docker SDK is imported when the
+owner is dead. `clean` (clean.py) does the same later, by hand; both may be at work at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import shutil
@@ -16,16 +18,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import testbed
-from testbed.errors import CannotRun
 from testbed.world.live import ledger, undo
 
 QUIET_S = 0.5  # two looks that find nothing must lie this far apart
 IN_FLIGHT_S = 3.0  # …or this far, when the ledger promises something nobody has seen yet
-GIVE_UP_S = 120.0
+NAMED = ("container", "interface", "bridge")
+STUCK_S = 600.0  # without anything going; a daemon has been restarted by then, or will be by hand: `clean`
+TELL_S = 5.0  # between two lines that say what it waits for
 BYE = b"bye"
 LOG = "reaper.log"
 
@@ -59,14 +62,15 @@ def main(arguments: list[str]) -> int:
     folder, pid, started = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what we start shall not inherit the owner's mask
     _wait(pid, started)
     state = ledger.read(folder)
     if state.closed and not state.pending:
         shutil.rmtree(folder, ignore_errors=True)
         return 0
-    left = sweep(state.run_id, folder, _say)
+    left = sweep(folder, _say, STUCK_S)
     if left:
-        _say("could not remove: " + ", ".join(left) + f"; try `sudo testbed clean --run {state.run_id}`")
+        _say("could not remove: " + "; ".join(left) + f"; try `sudo testbed clean --run {folder.name}`")
         return 1
     shutil.rmtree(folder, ignore_errors=True)
     return 0
@@ -88,78 +92,45 @@ def _wait(pid: int, started: int) -> None:
         watched = [descriptor]  # closed without a word: only the owner's death counts now
 
 
-def sweep(run_id: str, folder: Path, say: Callable[[str], None]) -> list[str]:
-    """Undo the ledger in `folder`, then look until nothing was found twice. Returns what could not be removed."""
-    pending = ledger.read(folder).pending
-    unseen = {str(e.fields["name"]) for e in pending if e.kind in ("container", "interface", "bridge")}
-    removed = undo.entries(run_id, pending)
-    deadline, quiet_since, left = time.monotonic() + GIVE_UP_S, None, ["?"]
-    while time.monotonic() < deadline:
-        for line in removed:
+def sweep(folder: Path, say: Callable[[str], None], stuck_s: float) -> list[str]:
+    """Undo the ledger in `folder`, then look until nothing was found twice.
+
+    The run is the one the folder is named after. Gives up when nothing went for `stuck_s`. Returns what could not be
+    removed, each with the reason: then the folder has to stay, for `clean`.
+    """
+    run_id, entries = folder.name, ledger.read(folder).pending
+    names = {kind: {str(e.fields["name"]) for e in entries if e.kind == kind} for kind in NAMED}
+    promised, unseen = names["interface"], set().union(*names.values())
+    left, told, moved, quiet_since = ["?"], -math.inf, time.monotonic(), None
+    while True:
+        before = left
+        done, failed = undo.entries(run_id, entries)
+        found, blind = _look(run_id, promised)
+        if found or blind:
+            done += undo.everything(run_id, promised)
+        for line in dict.fromkeys(done):
             say(f"run {run_id}: {line}")
             unseen.discard(line.partition(" ")[2])
-        try:
-            left = [f"{f.kind} {f.name}" for f in undo.find(run_id)]
-        except Exception as error:  # a daemon that stumbles is asked again
-            left = [f"(could not look: {error})"]
-        if left:
-            quiet_since = None
-        elif quiet_since is None:
-            quiet_since = time.monotonic()
-        elif time.monotonic() - quiet_since >= (IN_FLIGHT_S if unseen else QUIET_S):
+        now, entries = time.monotonic(), tuple(e for e, _ in reversed(failed))
+        left = list(dict.fromkeys(why for _, why in failed)) + [f"{f.kind} {f.name}" for f in found] + blind
+        moved = now if left != before else moved  # a process that can't die is killed again and again: no progress
+        quiet_since = None if left or done else quiet_since or now
+        if quiet_since is not None and now - quiet_since >= (IN_FLIGHT_S if unseen else QUIET_S):
             return []
-        removed = undo.everything(run_id) if left else []
-        time.sleep(0.05 if left else 0.25)
-    return left
+        if left and now - moved >= stuck_s:
+            return left
+        if left and now - max(moved, told) >= TELL_S:
+            told = now
+            say(f"run {run_id}: waiting, {stuck_s - (now - moved):.0f} s at most: {'; '.join(left)}")
+        time.sleep(min(max(0.05, (now - moved) / 10), 1.0) if left or done else 0.25)
 
 
-def clean(run_id: str | None = None, *, plan: bool = False) -> list[str]:
-    """Remove what dead runs left (of `run_id`, or of all); live runs are left alone. One line per thing.
-
-    plan: only say what would be removed. Images (`shaketable/node:*`) stay: the next run needs them, and
-    `docker image rm` removes them. CannotRun when something of a dead run remains.
-    """
-    if os.geteuid() != 0:
-        raise CannotRun("removing containers, bridges and interfaces needs root: `sudo testbed clean`")
-    lines = undo.blind()
-    left: list[str] = []
-    marked = undo.find(run_id)
-    for run in sorted({f.run_id for f in marked} | _with_folder(run_id)):
-        folder = ledger.RUNS / run
-        state = ledger.read(folder)
-        if state.owner is not None and state.owner.alive():
-            lines.append(f"run {run}: process {state.owner.pid} is alive, left alone (`testbed down` ends it)")
-        elif plan:
-            named = {f"{f.kind} {f.name}" for f in marked if f.run_id == run}
-            named |= {f"{e.kind} {e.fields['name']}" for e in state.pending if e.kind in ("interface", "bridge")}
-            lines += [f"run {run}: would remove {what}" for what in sorted(named)]
-            lines += [f"run {run}: would remove folder {folder}"] if folder.is_dir() else []
-        else:
-            left += sweep(run, folder, lines.append)
-            if not left and folder.is_dir():
-                shutil.rmtree(folder)
-                lines.append(f"run {run}: folder {folder}")
-    lines += _half_made(plan) if run_id is None else []
-    if left:
-        raise CannotRun("could not remove " + ", ".join(left) + ": look at what holds them, then `testbed clean` again")
-    return lines
-
-
-def _with_folder(run_id: str | None) -> set[str]:
-    if not ledger.RUNS.is_dir():
-        return set()
-    return {f.name for f in ledger.RUNS.iterdir() if f.is_dir() and f.name[0] != "." and run_id in (None, f.name)}
-
-
-def _half_made(plan: bool) -> list[str]:
-    """Folders of ledgers whose writer died before giving them their name."""
-    lines = []
-    for folder in ledger.RUNS.glob(".new-*"):
-        if ledger.start_time(int(folder.name.rpartition("-")[2])) is None:
-            lines.append(f"{'would remove ' if plan else ''}folder {folder}")
-            if not plan:
-                shutil.rmtree(folder)
-    return lines
+def _look(run_id: str, promised: Collection[str]) -> tuple[list[undo.Found], list[str]]:
+    """What is there, and why it could not be seen: a daemon that stumbles is asked again."""
+    try:
+        return undo.find(run_id, promised), []
+    except Exception as error:
+        return [], [f"could not look: {type(error).__name__}: {error}"]
 
 
 def _say(line: str) -> None:

@@ -22,13 +22,13 @@ from testbed.scenario.model import Scenario
 from testbed.topology.model import Link, Topology
 from testbed.topology.paths import paths
 from testbed.world.base import Bed, Disturbance, Event, TaskBatch, Track
-from testbed.world.live import capabilities, engine, images, reaper
+from testbed.world.live import capabilities, engine, images
 from testbed.world.live.crashes import Crashes
 from testbed.world.live.docker_hosts import DockerHosts, Limits
 from testbed.world.live.fleet import Fleet, k_cpu
 from testbed.world.live.hub import Hub, HubBatch
 from testbed.world.live.inability import cannot
-from testbed.world.live.ledger import Ledger
+from testbed.world.live.life import Life
 from testbed.world.live.link_rates import LinkRates
 from testbed.world.live.meters import Meters, measure_links
 from testbed.world.live.names import Names
@@ -45,7 +45,7 @@ PACKET = 1500.0  # bytes of a packet opportunity (Mahimahi)
 class _Parts:
     """What `up` built, in order; `down` takes it apart in reverse."""
 
-    ledger: Ledger
+    life: Life
     hosts: DockerHosts | None = None
     network: Network | None = None
     hub: Hub | None = None
@@ -97,9 +97,8 @@ class LiveWorld:
         self.dilate, self.shrink = run.dilate, run.shrink
         self.wire = _scaled(bed.topology, run.dilate, run.shrink)
         self._rates = LinkRates(bed, self.wire, self.now)
-        ledger = Ledger(self.run_id, Path(self.names.folder))
-        parts = self._parts = _Parts(ledger)
-        self._reaper = reaper.spawn(Path(self.names.folder))
+        parts = self._parts = _Parts(Life(self.names, self.say))
+        ledger = parts.life.begin()
         image = images.ensure(engine.connect(), ledger)
         self.say(
             f"building {len(self.wire.nodes)} nodes, {len(self.wire.sites)} switches, {len(self.wire.links)} links"
@@ -183,6 +182,8 @@ class LiveWorld:
     def _look(self) -> bool:
         """Take note of what the network control and Docker saw. True when a decision is called for."""
         assert self._parts and self._parts.fleet and self._parts.hosts
+        if trouble := self._parts.life.trouble or self._network.trouble():
+            raise CannotRun(trouble)
         urgent = False
         for e in self._network.events():
             self._note(
@@ -194,7 +195,7 @@ class LiveWorld:
                 )
             )
             if e["kind"] == "control_lost":  # paths stay as they are; a cut meanwhile is seen after the restart
-                self._network.control.restart()
+                self._network.control.restart_beside()
             if e["kind"] == "paths" and frozenset(e["down"]) != self._down:
                 self._down = frozenset(e["down"])
                 self._push_paths()
@@ -397,8 +398,7 @@ class LiveWorld:
             ("control channel", parts.hub and parts.hub.close),
             ("network", parts.network and parts.network.stop),
             ("containers", parts.hosts and parts.hosts.close),
-            ("ledger", parts.ledger.close),
-            ("reaper", lambda: reaper.leave(self._reaper)),
+            ("ledger and reaper", parts.life.end),
         ]
         for what, step in steps:
             try:
@@ -407,7 +407,8 @@ class LiveWorld:
             except Exception as error:  # every later step must still run; the ledger stays open for the reaper
                 troubles.append(f"{what}: {error}")
         if troubles:
-            self.say("could not remove everything: " + "; ".join(troubles) + "; `testbed clean` will")
+            mend = f"the reaper goes on; if something stays: `sudo testbed clean --run {self.run_id}`"
+            self.say(f"could not remove everything: {'; '.join(troubles)}; {mend}")
 
 
 def _scaled(topology: Topology, dilate: float, shrink: float) -> Topology:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.errors import CannotRun
+from testbed.errors import CannotRun, InputError
 from testbed.world.live import ledger
+from testbed.world.live.clean import clean
 from testbed.world.live.ledger import Ledger, Owner
 
 
@@ -64,8 +65,37 @@ def test_a_torn_last_line_is_skipped(tmp_path: Path, keep: int) -> None:
     assert [e.fields["name"] for e in ledger.read(tmp_path / "r1").pending] == ["whole"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]", "null", "7", '"text"', "{", "{}", "[" * 100_000, "\xff\xfe", '{"n":"x","kind":"container","name":"c"}',
+        '{"n":1}', '{"n":1,"kind":[]}', '{"n":1,"kind":"container"}', '{"n":1,"kind":"container","name":["a"]}',
+        '{"n":1,"kind":"cgroup","path":7}', '{"n":1,"done":"yes"}', '{"n":[],"done":true}', '{"closed":"no"}',
+        '{"kind":"owner"}', '{"kind":"owner","pid":-1,"start_time":1,"boot":"b"}',
+        '{"kind":"owner","pid":"1","start_time":1,"boot":"b"}', '{"kind":"owner","run":"other"}',
+    ],
+)  # fmt: skip
+def test_lines_of_the_wrong_form_are_skipped(tmp_path: Path, line: str) -> None:
+    """Nobody but root writes there; nothing that stands there may break the reader or name another run all the same."""
+    book = Ledger("r1", tmp_path / "r1")
+    book.add("container", name="before")
+    before = ledger.read(tmp_path / "r1")
+    with book.path.open("ab") as file:
+        file.write(line.encode("latin-1") + b"\n")
+    assert ledger.read(tmp_path / "r1") == before
+    assert before.run_id == "r1" and before.owner == Owner.myself()
+
+
+@pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "a/b", "a b", "-x", "x" * 65, "a\n"])
+def test_a_run_id_is_a_plain_name(tmp_path: Path, run_id: str) -> None:
+    with pytest.raises(ValueError, match="can't be a run's id"):
+        Ledger(run_id, tmp_path / "r1")
+    with pytest.raises(InputError, match="not a run's id"):
+        clean(run_id)
+
+
 def test_missing_field_is_the_callers_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'sysctl' needs"):
+    with pytest.raises(ValueError, match=r"'sysctl' needs .'new', 'old'., as text"):
         Ledger("r1", tmp_path / "r1").add("sysctl", path="/proc/sys/x")
 
 

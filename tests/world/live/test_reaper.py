@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from testbed.errors import CannotRun
 from testbed.world.live import ledger, reaper, undo
+from testbed.world.live.clean import clean
 from testbed.world.live.names import LABEL, Names
 from tests.world.live import hosts_kit
 
@@ -26,6 +28,7 @@ import os, signal, subprocess, sys
 from pathlib import Path
 from testbed.world.live import ledger, reaper
 from testbed.world.live.docker_hosts import DockerHosts, Limits
+from testbed.world.live.clean import clean
 from testbed.world.live.names import LABEL, Names
 from tests.world.live import hosts_kit
 
@@ -64,9 +67,10 @@ def owner(run_id: str, *, pods: int, watched: bool) -> Iterator[subprocess.Popen
 def gone(run_id: str) -> bool:
     """Nothing is left; what is left although no reaper lives is removed here, so that a failure harms no other test."""
     if hosts_kit.traces(run_id) and not reaper_lives(run_id):
-        undo.entries(run_id, ledger.read(Path(Names(run_id).folder)).pending)
-        undo.everything(run_id)
-        undo.remove_folders(run_id, [Names(run_id).folder])
+        pending = ledger.read(Path(Names(run_id).folder)).pending
+        undo.entries(run_id, pending)
+        undo.everything(run_id, [str(e.fields["name"]) for e in pending if e.kind == "interface"])
+        shutil.rmtree(Names(run_id).folder, ignore_errors=True)
     return hosts_kit.traces(run_id) == []
 
 
@@ -135,16 +139,14 @@ def test_clean_skips_the_living_removes_the_dead_and_can_be_run_twice() -> None:
         victim.wait()
         before = hosts_kit.traces(living)
 
-        planned = reaper.clean(dead, plan=True)
+        planned = clean(dead, plan=True)
         assert len(containers(dead)) == 2  # a plan touches nothing
         assert f"run {dead}: would remove bridge {Names(dead).bridge(0)}" in planned
-        said = reaper.clean(dead)
+        said = clean(dead)
         assert sum("container" in line for line in said) == 2 and hosts_kit.traces(dead) == []
-        assert reaper.clean(dead) == []
+        assert clean(dead) == []
 
-        assert reaper.clean(living) == [
-            f"run {living}: process {other.pid} is alive, left alone (`testbed down` ends it)"
-        ]
+        assert clean(living) == [f"run {living}: process {other.pid} is alive, left alone (`testbed down` ends it)"]
         assert hosts_kit.traces(living) == before
 
 
@@ -155,7 +157,7 @@ def test_labelled_things_without_a_ledger_are_a_dead_run() -> None:
     if not Path(f"/sys/class/net/{names.port(1, 'a')}").exists():
         subprocess.run(["ip", "tuntap", "add", "dev", names.port(1, "a"), "mode", "tap"], check=True)
     subprocess.run(["ip", "link", "set", names.port(1, "a"), "alias", f"{LABEL}={run_id}"], check=True)
-    assert reaper.clean(run_id) == [f"run {run_id}: interface {names.port(1, 'a')}"]
+    assert clean(run_id) == [f"run {run_id}: interface {names.port(1, 'a')}"]
     assert hosts_kit.traces(run_id) == []
 
 
@@ -175,11 +177,11 @@ def test_nothing_of_others_is_touched() -> None:
         book.add_all([("container", {"name": stranger}), ("bridge", {"name": bridge}), ("interface", {"name": link})])
         book.add("folder", path="/var/tmp")
         book.add("cgroup", path="/")
-        assert reaper.sweep(run_id, folder, lambda line: None) == []
+        assert reaper.sweep(folder, lambda line: None, 5.0) == []
         shown = subprocess.check_output(["docker", "ps", "--format", "{{.Names}}"], text=True).split()
         assert stranger in shown and Path("/var/tmp").is_dir() and Path(f"/sys/class/net/{link}").exists()
         assert bridge in subprocess.check_output(["ovs-vsctl", "list-br"], text=True).split()
-        undo.remove_folders(run_id, [str(folder)])
+        shutil.rmtree(folder)
     finally:
         subprocess.run(["docker", "rm", "-f", stranger], check=True, capture_output=True)
         subprocess.run(["ip", "link", "del", link], check=True)
@@ -188,26 +190,17 @@ def test_nothing_of_others_is_touched() -> None:
 
 def test_a_recycled_pid_is_not_killed() -> None:
     """Same pid, another start time: another process."""
-    sleeper = subprocess.Popen(["sleep", "60"])
+    sleeper = subprocess.Popen(["sleep", "60"], env=ledger.marked_environment("r1"))
     started = ledger.start_time(sleeper.pid)
     assert started is not None
     try:
         assert undo.remove_processes("r1", [(sleeper.pid, started + 1)]) == []
         assert sleeper.poll() is None
+        assert undo.remove_processes("r2", [(sleeper.pid, started)]) == []  # another run's, whatever a ledger says
         assert undo.remove_processes("r1", [(sleeper.pid, started)]) == [f"process {sleeper.pid}"]
     finally:
         sleeper.kill()
         sleeper.wait()
-
-
-def test_sysctl_goes_back_to_its_old_value(tmp_path: Path) -> None:
-    """On a value written back as it was: nothing to do; a path outside /proc/sys is refused."""
-    path = Path("/proc/sys/kernel/printk_ratelimit_burst")
-    entry = {"path": str(path), "old": path.read_text()}
-    assert undo.restore_sysctls([entry]) == []
-    outside = tmp_path / "value"
-    outside.write_text("1")
-    assert undo.restore_sysctls([{"path": str(outside), "old": "2"}]) == [] and outside.read_text() == "1"
 
 
 def test_the_reaper_leaves_when_the_ledger_is_closed() -> None:
@@ -221,6 +214,6 @@ def test_the_reaper_leaves_when_the_ledger_is_closed() -> None:
 
 
 def test_clean_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reaper.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(CannotRun, match="sudo testbed clean"):
-        reaper.clean()
+        clean()

@@ -54,6 +54,10 @@ class Relay:
     def refuses(link: WireLink, needs: Collection[str]) -> str:
         return ""
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def create(self, links: Sequence[WireLink]) -> None:
         specs = [asdict(link) for link in links]
         self._tell("create", links=specs, seed=self.seed, alias=self.alias)
