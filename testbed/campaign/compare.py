@@ -99,7 +99,7 @@ def _row(plan: Plan, out: Path, policy: str, value: str) -> dict[str, Any]:
         "value": value,
         "runs": len(good),
         "invalid": {s: "; ".join(x["invalid_because"]) for s, x in found.items() if x and not x["valid"]},
-        "on_time": _interval([value_of(x, RATE) for x in good.values()]),
+        "on_time": _share(_interval([value_of(x, RATE) for x in good.values()])),
         "cost": _interval([value_of(x, COST) for x in good.values()]),
         "bound": _mean([value_of(x, BOUND) for x in good.values()]),
         "by_seed": {s: {"on_time": value_of(x, RATE), "cost": value_of(x, COST)} for s, x in good.items()},
@@ -119,6 +119,11 @@ def _interval(values: Sequence[float | None]) -> dict[str, float | None]:
         "mean": sample.mean, "lower": sample.lower(one_sided), "upper": sample.upper(one_sided),
         "least": min(x), "most": max(x),
     }  # fmt: skip
+
+
+def _share(q: dict[str, float | None]) -> dict[str, float | None]:
+    """An interval of a share: what lies beyond 0 and 1 is cut off."""
+    return {k: None if v is None else min(max(v, 0.0), 1.0) for k, v in q.items()}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

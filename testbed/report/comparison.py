@@ -36,9 +36,11 @@ def _bars(q: Mapping[str, float | None]) -> tuple[float, float, float]:
 
 
 def _sweep(rows: list[Any], path: str) -> Figure:
+    values = [float(r["value"]) for r in rows]
+    aside = (max(values) - min(values)) / 200  # so that the bars of two policies do not cover each other
     series = [
-        Series(policy, tuple((float(r["value"]), *_bars(r["on_time"])) for r in mine))
-        for policy, mine in _by_policy(rows).items()
+        Series(policy, tuple((float(r["value"]) + i * aside, *_bars(r["on_time"])) for r in mine))
+        for i, (policy, mine) in enumerate(_by_policy(rows).items())
     ]
     bound = {float(r["value"]): r["bound"] for r in reversed(rows) if r["bound"] is not None}
     if bound:
