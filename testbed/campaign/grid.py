@@ -22,6 +22,7 @@ from testbed.errors import CannotRun, ShaketableError
 from testbed.record.folder import MARKER
 from testbed.run.execute import execute, run_id_of
 from testbed.run.prepare import Prepared, load, prepare
+from testbed.run.summary import INTERRUPTED
 from testbed.run.worlds import bins, make_world
 from testbed.verdict.cells import Cell
 
@@ -118,7 +119,10 @@ def _one(job: Job, placements: MutableMapping[bytes, Placement]) -> None:
     world = make_world(job.world, run_id := run_id_of(prepared), _quiet)
     if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
         raise CannotRun(f"the {job.world} world can't run this: {'; '.join(problems)}")
-    execute(prepared, world, job.folder, bins(), lambda status: None, _quiet, run_id, latest=False)
+    summary = execute(prepared, world, job.folder, bins(), lambda status: None, _quiet, run_id, latest=False)
+    if INTERRUPTED in summary["invalid_because"]:  # whole, but no run to build on; and the rest was not wanted either
+        shutil.rmtree(job.folder)
+        raise KeyboardInterrupt
 
 
 def is_complete(folder: Path, prepared: Prepared) -> bool:

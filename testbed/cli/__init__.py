@@ -123,6 +123,18 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--json", action="store_true", help="print comparison.json at the end, progress to stderr")
     _sets(c)
 
+    c = _word(words, "agree", _agree, "the same seeds in both worlds: by how much the twin differs from the live world")
+    c.add_argument("file", type=Path, nargs="?", metavar="FILE")
+    c.add_argument("--seeds", type=_positive, default=1, metavar="N", help="run.seed and the next ones (default 1)")
+    c.add_argument(
+        "--against", type=Path, nargs="+", default=[], metavar="DIR",
+        help="folders with recorded runs: with FILE their live runs are used, without it they are compared",
+    )  # fmt: skip
+    c.add_argument("--out", type=Path, metavar="DIR", help="records, agreement.json (default results/agree-NAME-PLAN)")
+    c.add_argument("--json", action="store_const", dest="form", const="json", default="text", help="agreement.json")
+    c.add_argument("--markdown", action="store_const", dest="form", const="markdown", help="a table for a document")
+    _sets(c)
+
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
@@ -218,6 +230,13 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     a = arguments
     return compare_policies(a.file, a.sets, a.policies, a.seeds, a.sweep, a.world, a.out, a.workers, a.json)
+
+
+def _agree(arguments: argparse.Namespace) -> int:
+    from testbed.cli.agree import agree_on
+
+    a = arguments
+    return agree_on(a.file, a.sets, a.seeds, a.against, a.out, a.form)
 
 
 def _report(arguments: argparse.Namespace) -> int:

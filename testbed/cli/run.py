@@ -14,6 +14,7 @@ from testbed.record.folder import read
 from testbed.report.closing import closing
 from testbed.run.execute import default_folder, execute, run_id_of
 from testbed.run.prepare import prepare
+from testbed.run.summary import INTERRUPTED
 from testbed.run.worlds import bins, make_world
 from testbed.verdict.claims import EXIT
 
@@ -34,6 +35,6 @@ def run_once(file: Path, sets: Sequence[str], world_name: str, out: Path | None,
     board.say(closing(summary, str(folder)))
     if as_json:
         print(json.dumps(read(folder)[0], indent=1))
-    if "interrupted before its end" in summary["invalid_because"]:
+    if INTERRUPTED in summary["invalid_because"]:
         return 130
     return EXIT[summary["verdict"]]

@@ -18,6 +18,7 @@ from testbed.world.base import Track
 #: Past these a run is unknown: the machine, not the scenario, would be measured. Wire (real) seconds.
 LAG_P99_BOUND = 0.020
 OVERRUN_SHARE = 0.05
+INTERRUPTED = "interrupted before its end"
 LINK_ERROR = 0.15  # share of the configured bandwidth
 
 
@@ -187,5 +188,5 @@ def _doubts(summary: Mapping[str, Any], journey: Journey, dilate: float) -> list
         f"fault {f['name']} could not be verified: {f['evidence']}" for f in summary["faults"] if not f["verified"]
     ]
     if journey.interrupted:
-        doubts.append("interrupted before its end")
+        doubts.append(INTERRUPTED)
     return doubts
