@@ -35,6 +35,7 @@ AFTER_MEND = 8.0
 SQUEEZE, RELEASE, NARROW, WIDE = 8.3, 9.2, [8.5, 8.8], [9.4, 9.7]
 FACTOR = 0.1
 STRAND, RESCUE, STRANDED, RESCUED = 10.0, 11.3, [10.1, 10.2], [13.0, 13.2]
+UNKNOWN = 11.4  # sent when the link is up again and nobody knows yet
 CRASH = 13.8
 END = 15.5
 
@@ -162,7 +163,7 @@ class Teller:
         self.disturb("cut", "link_state", "s1--s2", up=False)
         self.until(MEND)
         self.undo("cut")
-        self.offer(*((t, CHAIN) for t in (*NARROW, *WIDE, *STRANDED, *RESCUED)))
+        self.offer(*((t, CHAIN) for t in (*NARROW, *WIDE, *STRANDED, UNKNOWN, *RESCUED)))
         self.until(SQUEEZE)
         self.disturb("squeeze", "link_shape", "s1--s2", rate_factor=FACTOR)
         self.until(RELEASE)

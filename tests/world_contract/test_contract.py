@@ -223,6 +223,9 @@ def test_who_is_cut_off_is_stranded_and_comes_back(story: Story) -> None:
     cut_off = [o for o in story.observations if told.STRAND + 0.9 < o.now < told.RESCUE]
     assert cut_off and all(o.paths is not None and ("gw1", "n2") not in o.paths.delay for o in cut_off)
     assert told.on_time(story.of(told.RESCUED)), story.outcomes(told.RESCUED)
+    (early,) = story.of([told.UNKNOWN])
+    back = told.UNKNOWN + early["latency"]
+    assert not back < told.RESCUE + told.DETECTION - 0.05, "a link that is back is used once that is known"
 
 
 def test_a_crashed_node_is_known_after_the_detection_time_and_returns_empty(story: Story) -> None:

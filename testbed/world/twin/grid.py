@@ -90,13 +90,22 @@ class Grid:
     # -- links
 
     def set_link(self, name: str, up: bool) -> str:
-        """Down or up, at once; known after the detection time. Returns evidence."""
-        link = self.rates.link(name)[1].name
-        for lane in self.rates.lanes(link):
-            self.engine.set_lane(lane, up)
+        """Down or up, at once; known after the detection time. Returns evidence.
+
+        A host's only link that is known to be down has no flows: when it is up again, nothing passes until that is
+        known, too. (A trunk is not used until then because no path leads over it.)
+        """
+        found = self.rates.link(name)[1]
+        link = found.name
+        if not (up and found.role != "trunk" and link in self.down):
+            self._lanes(link, up)
         (self._cut.discard if up else self._cut.add)(link)
         self.at(self.clock() + self.detection, self._noticed, link, self.clock())
         return f"both directions {'up' if up else 'down'} in the twin"
+
+    def _lanes(self, link: str, up: bool) -> None:
+        for lane in self.rates.lanes(link):
+            self.engine.set_lane(lane, up)
 
     def _noticed(self, link: str, since: float) -> None:
         """Path control reacts to a link whose state has been another one for the detection time."""
@@ -104,6 +113,8 @@ class Grid:
         if is_down == (link in self.down):
             return  # down and up again meanwhile: nothing changed
         now = self.clock()
+        if not is_down:
+            self._lanes(link, True)
         kind = "network_link_down" if is_down else "network_link_up"
         self.note(Event(kind, None, now, {"link": link, "port_at": since, "took_s": now - since}))
         self.down = self.down | {link} if is_down else self.down - {link}
