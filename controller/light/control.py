@@ -31,6 +31,12 @@ CANDIDATES = 3
 LEAST_DEMAND = 0.02
 #: Stands for "no path" in a sum, s.
 NO_PATH = 1e3
+#: An instance that is there may fill so much more of its node's link than a new one; and what all may fill more, in
+#: turn, where links are too narrow for the demand.
+HELD = 1.5
+#: Utilisation at which a worker's traffic is counted when its node's link is looked at.
+BUSY = 0.4
+STRETCHES = (1.0, 1.5, 2.0, 3.0)
 #: Largest pool looked at, workers.
 MOST_WORKERS = 400
 
@@ -39,7 +45,8 @@ MOST_WORKERS = 400
 class _Slot:
     """Working values of one step, by node in the order of the model.
 
-    cpu, memory: what is free (nothing on a dead node); light_cpu: what core services leave of the CPU; weights: offered
+    cpu, memory: what is free (nothing on a dead node); light_cpu: what core services leave of the CPU; into, out: bytes
+    per s that are sent to and by the node for the services decided so far; weights: offered
     tasks per ingress.
     """
 
@@ -52,6 +59,8 @@ class _Slot:
     cpu: Array
     memory: Array
     light_cpu: Array
+    into: Array
+    out: Array
     alive: Flags
     weights: Array
     slots: float
@@ -171,10 +180,26 @@ def _open_slot(
     free_memory = np.where(alive, found.memory - memory, 0.0)
     left = np.where(alive, found.cpu - core, 0.0)
     present = measure.present(model, state, observation)
+    net = ways(model, paths)
+    into, out = _core_traffic(found, state, present)
     return _Slot(
-        found, ways(model, paths), state, observation, paths, present, free_cpu, free_memory, left,
-        alive, weights, slots, fresh,
+        found, net, state, observation, paths, present, free_cpu, free_memory, left,
+        into, out, alive, weights, slots, fresh,
     )  # fmt: skip
+
+
+def _core_traffic(found: Index, state: LightState, present: Mapping[str, Sequence[Present]]) -> tuple[Array, Array]:
+    """Bytes per s into and out of each node for its core services: every service's requests by its instances' speed."""
+    into, out = np.zeros(len(found.speed)), np.zeros(len(found.speed))
+    rates = measure.core_rates(found.model, state)
+    for m in found.model.core:
+        hosts = [found.position[i.node] for i in present[m.name]]
+        total = float(found.speed[hosts].sum())
+        for v in hosts:
+            requests = rates[m.name] * float(found.speed[v]) / total
+            into[v] += requests * found.edges[m.name][0]
+            out[v] += requests * found.sent[m.name]
+    return into, out
 
 
 def _decide(slot: _Slot, first: bool = False) -> tuple[LightState, Changes, dict[str, object]]:
@@ -271,7 +296,7 @@ def _pool(
         now = size.p if name in active else 0
         count, recent = _damped(slot, m, name, now, have)
     last = len(active) <= 1 and name in active
-    return _Pool(size, now, count, recent, _arrange(slot, m, rows, part, count, last, first))
+    return _Pool(size, now, count, recent, _arrange(slot, m, rows, part, count, rate, last, first))
 
 
 def _looks(slot: _Slot, m: Light) -> bool:
@@ -286,8 +311,8 @@ def _size(slot: _Slot, m: Light, own: Sequence[Present], rate: float, room: int)
     excess = sum(max(0, i.backlog - i.workers) for i in own)
     asked = demand.safe(rate, seconds, p.safety, excess / (p.backlog_slots * seconds))
     limit = max(1, min(room, MOST_WORKERS))
-    if p.rho > 0.0:
-        return by_mean_rate(state.tables[m.name], asked, p.rho, limit)
+    if p.utilisation > 0.0:
+        return by_mean_rate(state.tables[m.name], asked, p.utilisation, limit)
     return size_of(
         state.tables[m.name], asked, state.budgets[m.name], m.costs, state.queues[m.name], state.relaxed[m.name],
         limit, p.V, p.z0,
@@ -366,11 +391,12 @@ def _onward(slot: _Slot, m: Light, columns: Whole) -> Array:
 
 
 def _arrange(
-    slot: _Slot, m: Light, rows: Whole, field: _Field, workers: int, last: bool, first: bool
+    slot: _Slot, m: Light, rows: Whole, field: _Field, workers: int, rate: float, last: bool, first: bool
 ) -> layout.Arrangement:
-    """Lay out `workers` over the candidate nodes of a pool. rows: its clusters."""
+    """Lay out `workers` for `rate` requests per s over the candidate nodes of a pool. rows: its clusters."""
     state, p, found = slot.state, slot.state.parameters, slot.index
     sources = found.representatives[rows]
+    room = _link_room(slot, m, field, workers, rate)
     net = np.minimum(NO_PATH, slot.ways.net(sources, field.columns, found.edges[m.name][0]))
     busy = bool(field.fixed.any()) or any(
         i.service == m.name for i in slot.observation.instances if i.id in state.leaving
@@ -381,11 +407,11 @@ def _arrange(
         columns=tuple(found.model.nodes[v].name for v in field.columns.tolist()),
         rank=found.by_name[field.columns],
         domain=field.domain,
-        costs=net + field.after,
+        costs=net + field.after + _congestion(slot, m, field, rate / max(1, workers)),
         demand=np.array([local.get(found.domains[g], 0.0) for g in rows.tolist()]),
         current=field.current,
         fixed=field.fixed.tolist(),
-        room=field.room,
+        room=room,
         keep=price * m.costs.keep,
         deploy=price * m.costs.deploy,
         delay=p.delay_value / state.budgets[m.name],
@@ -397,8 +423,48 @@ def _arrange(
     return layout.settle(problem) if first else layout.arrange(problem)
 
 
+def _link_room(slot: _Slot, m: Light, field: _Field, workers: int, rate: float) -> Whole:
+    """Workers per column that CPU, memory and the node's own link have room for.
+
+    A sender fills the nearest and fastest instance before it goes elsewhere, so a worker is counted as BUSY, or
+    with its even share of `rate` if that is more. An instance that is there may fill more of its link than a new one,
+    or it would come and go; and where all links together are too narrow, each is filled further alike.
+    """
+    if workers <= 0 or rate <= 0.0:
+        return field.room
+    p = slot.state.parameters.link_share
+    each = max(rate / workers, BUSY / slot.state.tables[m.name].mean)
+    sizes = max(each * slot.index.edges[m.name][0], 1e-9), max(each * slot.index.sent[m.name], 1e-9)
+    free = (p * slot.ways.into - slot.into)[field.columns], (p * slot.ways.out - slot.out)[field.columns]
+    links = np.maximum(0.0, np.minimum(free[0] / sizes[0], free[1] / sizes[1]))
+    links = np.where(field.current > 0, HELD * links, links)
+    room = field.room
+    for stretch in STRETCHES:
+        room = np.minimum(field.room, np.minimum(links * stretch, MOST_WORKERS).astype(np.int64))
+        if room.sum() >= workers:
+            return room
+    return field.room
+
+
+def _congestion(slot: _Slot, m: Light, field: _Field, rate: float) -> Array:
+    """Seconds a request waits for a node's own link, in and out, as M/M/1 would with `rate` more requests per s."""
+    seconds = np.zeros(len(field.columns))
+    for used, width, size in (
+        (slot.into, slot.ways.into, slot.index.edges[m.name][0]),
+        (slot.out, slot.ways.out, slot.index.sent[m.name]),
+    ):
+        wide = width[field.columns]
+        busy = np.minimum(0.95, (used[field.columns] + rate * size) / wide)
+        seconds += size / wide * busy / (1.0 - busy)
+    return seconds
+
+
 def _take(slot: _Slot, m: Light, want: Wanted) -> None:
     """What this service will use more is not free for the next."""
+    rate, total = sum(slot.state.local[m.name].values()), sum(want.workers.values())
+    for v, workers in want.workers.items():
+        slot.into[slot.index.position[v]] += rate * workers / total * slot.index.edges[m.name][0]
+        slot.out[slot.index.position[v]] += rate * workers / total * slot.index.sent[m.name]
     have = {i.node: i.workers for i in slot.present[m.name]}
     for v, workers in want.workers.items():
         more = max(0, workers - have.get(v, 0))

@@ -124,6 +124,11 @@ class Index:
         return {m.name: demand.edges(self.model, m.name) for m in self.model.services()}
 
     @cached_property
+    def sent(self) -> Mapping[str, float]:
+        """Service → mean bytes it sends on per request."""
+        return {m: sum(size * share for _, size, share in out) for m, (_, out) in self.edges.items()}
+
+    @cached_property
     def targets(self) -> Mapping[str, float]:
         """ε_m: the tightest target of the task types that use the service; 1 when none does."""
         found = dict.fromkeys(self.services, 1.0)
@@ -140,6 +145,8 @@ class Ways:
     delay: Array
     per_byte: Array
     between: Array  # delay between the representatives of two domains, the longer of both ways
+    into: Array  # bytes per s that a node can take in at most: over its widest way from anywhere
+    out: Array  # and send
 
     def net(self, rows: Whole, columns: Whole, size: float) -> Array:
         """Eq. (1) for `size` bytes, rows × columns, s."""
@@ -165,7 +172,11 @@ def _ways(model: Model, paths: Paths) -> Ways:
         np.fill_diagonal(delay, 0.0)
         np.fill_diagonal(per_byte, 0.0)
     heads = delay[np.ix_(found.representatives, found.representatives)]
-    return Ways(delay, per_byte, np.maximum(heads, heads.T))
+    away = np.where(np.isfinite(delay) & ~np.eye(n, dtype=bool), per_byte, np.inf)[:, : len(model.nodes)]
+    back = np.where(np.isfinite(delay) & ~np.eye(n, dtype=bool), per_byte, np.inf)[: len(model.nodes)]
+    with np.errstate(divide="ignore"):
+        into, out = 1.0 / away.min(axis=0), 1.0 / back.min(axis=1)
+    return Ways(delay, per_byte, np.maximum(heads, heads.T), into, out)
 
 
 index: Callable[[Model], Index] = _Memory(Index)

@@ -27,10 +27,10 @@ class Size:
     short: bool
 
 
-def by_mean_rate(capacity: Table, demand: float, rho: float, limit: int) -> Size:
-    """The fewest workers whose mean rate carries the demand at utilisation `rho`: no tail, no budget."""
+def by_mean_rate(capacity: Table, demand: float, utilisation: float, limit: int) -> Size:
+    """The fewest workers whose mean rate carries the demand at `utilisation`: no tail, no budget."""
     a = demand * capacity.mean
-    p = max(1, math.ceil(a / rho - 1e-9))
+    p = max(1, math.ceil(a / utilisation - 1e-9))
     return Size(min(p, max(1, limit)), 0.0, 0.0, p > limit)
 
 

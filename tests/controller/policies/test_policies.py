@@ -111,7 +111,7 @@ def test_static_is_sized_for_the_nominal_load_and_static_peak_for_the_planned_on
 
 
 def test_prop_avg_has_the_fewest_workers_whose_mean_rate_carries_the_demand() -> None:
-    """With the safety term off: ⌈λ x̄⌉ per pool; E12 is one pool. Effective capacity asks for more, and so does rho."""
+    """With the safety term off: ⌈λ x̄⌉ per pool; E12 is one pool. Effective capacity and lower targets ask for more."""
     model = e12(1)
     policy = policies.get("prop_avg")
     state, decision = policy.begin(model, policy.place(model, {}), {"safety": 0.0})
@@ -120,7 +120,7 @@ def test_prop_avg_has_the_fewest_workers_whose_mean_rate_carries_the_demand() ->
         a = state.pooled[m.name][pool] * decision.diagnostics[m.name]["mean"]
         assert decision.diagnostics[m.name][pool]["p"] == max(1, math.ceil(a))
     assert workers("prop_avg", model) < workers("two_tier", model)
-    assert workers("prop_avg", model, rho=0.5) > 1.5 * workers("prop_avg", model)
+    assert workers("prop_avg", model, utilisation=0.5) > 1.5 * workers("prop_avg", model)
 
 
 def test_nearest_puts_light_services_beside_their_senders() -> None:
