@@ -159,10 +159,7 @@ def _text(p: Prepared, facts: dict[str, Any]) -> str:
     lines += ["", "light services at the start"]
     lines += [f"  {a['id']}: {a['node']} × {a['workers']}" for a in facts["light"]]
     lines += ["", "timeline (nominal s)", f"  0.0 warm-up to {p.scenario.run.warmup:.1f}, measured to {p.horizon:.1f}"]
-    lines += [
-        f"  {f['at_s']:.1f} to {f['until_s']:.1f}  {f['fault']}: {f['kind']} on {f['target']}"
-        for f in facts["timeline"]
-    ]
+    lines += [f"  {f.words()}  {f.name}: {f.fault.kind} on {f.fault.target}" for f in p.planned]
     lines += [
         "",
         f"resources: {r['containers']} containers, {r['bridges']} switches, {r['links']} links;"

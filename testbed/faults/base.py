@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from testbed import catalogue
 from testbed.scenario.model import Fault
 from testbed.world.base import Disturbance
+
+#: Occurrences of one fault that repeats, at the most.
+MOST_OCCURRENCES = 1000
 
 
 class Ground(Protocol):
@@ -22,29 +26,57 @@ class Ground(Protocol):
 
 
 class FaultParameters(BaseModel):
-    """Parameters of a fault (`with:` in the scenario); unknown keys are refused."""
+    """Parameters of a fault (`with:` in the scenario); unknown keys are refused.
+
+    AIMS: fields that list further targets, checked against the topology like `target` itself.
+    """
+
+    AIMS: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+#: (ingress, at, factor on its intensity): what a load fault does, in order of time; the fault's end sets 1 by itself.
+Steps = list[tuple[str, float, float]]
+
+
 @dataclass
 class Planned:
-    """One fault of the timeline and what became of it. Times nominal, s since t = 0."""
+    """One occurrence of a fault of the timeline and what became of it. Times nominal, s since t = 0.
+
+    start: None until it is known (it hangs on another fault, or on what the run measures). steps: of a load fault,
+    from its beginning and its length. withheld: why it was not applied.
+    """
 
     fault: Fault
     name: str
     apply: Callable[[Ground, str, Any], list[Disturbance]]
     parameters: FaultParameters
+    start: float | None
+    steps: Callable[[str, Any, float, float], Steps] | None = None
     in_force: list[Disturbance] = field(default_factory=list)
     done: list[Disturbance] = field(default_factory=list)
+    withheld: str = ""
+    holds_since: float | None = None  # of its `when`
 
     @property
-    def start(self) -> float:
-        return self.fault.at
+    def end(self) -> float | None:
+        return None if self.start is None else self.start + self.fault.duration
 
     @property
-    def end(self) -> float:
-        return self.fault.at + self.fault.duration
+    def over(self) -> bool:
+        return bool(self.done or self.withheld)
+
+    def words(self) -> str:
+        """When it begins, for a person."""
+        f = self.fault
+        if f.when is not None:
+            bound = f"above {f.when.above:g}" if f.when.above is not None else f"below {f.when.below:g}"
+            lasting = f" for {f.when.lasting:g} s" if f.when.lasting else ""
+            return f"when {f.when.metric} is {bound}{lasting}, from {f.at:.1f} s"
+        if self.start is None:
+            return f"{f.at:.1f} s after the end of {f.after}"
+        return f"{self.start:.1f} to {self.end:.1f}"
 
 
 def catalogue_of_faults() -> dict[str, tuple[type[BaseModel], tuple[str, ...]]]:
@@ -56,11 +88,41 @@ def catalogue_of_faults() -> dict[str, tuple[type[BaseModel], tuple[str, ...]]]:
     return out
 
 
-def timeline(faults: list[Fault]) -> list[Planned]:
-    """The scenario's faults in order of their start, ready to be applied."""
-    out = []
+def timeline(faults: Sequence[Fault], horizon: float = math.inf) -> list[Planned]:
+    """Every occurrence, in order of their start; those whose start is not known yet come last.
+
+    A fault that repeats without a number does so while an occurrence ends by `horizon`, s.
+    """
+    out: list[Planned] = []
     for i, fault in enumerate(sorted(faults, key=lambda f: f.at)):
         module = catalogue.load("testbed.faults", fault.kind)
         name = fault.name or f"{fault.kind}_{i + 1}"
-        out.append(Planned(fault, name, module.apply, module.Parameters(**fault.parameters)))
-    return out
+        starts: list[float | None] = [None] if fault.after or fault.when else [*_beginnings(fault, horizon)]
+        for k, start in enumerate(starts):
+            own = name if len(starts) == 1 else f"{name}_{k + 1}"
+            parameters = module.Parameters(**fault.parameters)
+            out.append(Planned(fault, own, module.apply, parameters, start, getattr(module, "steps", None)))
+    follow(out)
+    return sorted(out, key=lambda p: math.inf if p.start is None else p.start)
+
+
+def _beginnings(fault: Fault, horizon: float) -> list[float]:
+    if fault.every is None:
+        return [fault.at]
+    room = math.inf if fault.times is None else fault.times
+    starts = [fault.at]
+    while len(starts) < min(room, MOST_OCCURRENCES) and starts[-1] + fault.every + fault.duration <= horizon + 1e-9:
+        starts.append(fault.at + len(starts) * fault.every)
+    return starts
+
+
+def follow(planned: Sequence[Planned]) -> None:
+    """Give a start to each fault whose predecessor's end is known by now; of one that repeats, the last one's."""
+    for _ in planned:  # a chain is at most so long
+        for p in planned:
+            if p.start is None and p.fault.after is not None and p.fault.when is None:
+                before = [q for q in planned if q is not p and p.fault.after in (q.name, q.fault.name)]
+                ends = [q.end for q in before]
+                known = [e for e in ends if e is not None]
+                if known and len(known) == len(ends):
+                    p.start = max(known) + p.fault.at

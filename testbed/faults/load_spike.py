@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from testbed.faults.base import FaultParameters, Ground
+from testbed.faults.base import FaultParameters, Ground, Steps
 from testbed.world.base import Disturbance
 
 TARGETS = ("ingress",)
@@ -21,3 +21,7 @@ class Parameters(FaultParameters):
 
 def apply(ground: Ground, target: str, parameters: Parameters) -> list[Disturbance]:
     return [ground.disturb("load", target, {"factor": parameters.factor})]
+
+
+def steps(target: str, parameters: Parameters, start: float, length: float) -> Steps:
+    return [(target, start, parameters.factor)]

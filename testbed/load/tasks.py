@@ -100,6 +100,11 @@ class TaskSource:
         core = {m.name for m in self.model.core}
         self._is_core = np.array([m.name in core for m in self.model.services()])[names.service_of]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every ingress."""
+        return tuple(self._log)
+
     def set_factor(self, ingress: str, value: float, at: float) -> None:
         """From `at` on the intensity of `ingress` is multiplied by value (a load fault; 1 ends it)."""
         self._arrivals[ingress].set_factor(value, max(at, self._drawn_to), self._drawn_to)

@@ -21,7 +21,7 @@ from testbed.run import summary as summaries
 from testbed.run.loop import Journey, Listener, Loop
 from testbed.run.prepare import Prepared
 from testbed.run.provenance import inputs
-from testbed.run.shaker import Shaker
+from testbed.run.shaker import Limits, Shaker
 from testbed.run.signals import Interrupted, Signals
 from testbed.world.base import SIMULATED, Bed, World
 
@@ -79,7 +79,9 @@ def execute(
     with RunFolder(out) as folder, signals.caught():
         folder.event("prepared", scenario=prepared.scenario.name, seed=prepared.seed, run_id=run_id)
         source = prepared.source()
-        shaker = Shaker(world, source, prepared.planned, folder.event)
+        topology = prepared.resolved.topology
+        limits = Limits.of(prepared.scenario.safety, len(topology.nodes), len(topology.links))
+        shaker = Shaker(world, source, prepared.planned, folder.event, limits)
         loop = Loop(
             world, prepared.policy, prepared.resolved.model, prepared.state, source, shaker, folder,
             prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,

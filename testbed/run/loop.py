@@ -17,6 +17,7 @@ from testbed.record import measures
 from testbed.record.folder import RunFolder
 from testbed.record.tables import STAGES, Names, Pile, TaskBook
 from testbed.run.bound import affordable
+from testbed.run.pulse import PulseTaker
 from testbed.run.shaker import Shaker
 from testbed.world.base import Event, TaskBatch, World
 
@@ -75,6 +76,7 @@ class Loop:
         self.journey = Journey(self.names)
         self._services = {m.name: m for m in self.model.services()}
         self._prices = {v.name: v.price for v in self.model.nodes}
+        self._pulse = PulseTaker(self.slot)
 
     def run(self) -> Journey:
         """Until the horizon; then follow what is in flight until its deadlines have passed."""
@@ -82,7 +84,7 @@ class Loop:
         self.folder.event("origin", 0.0, self.world.now())
         k = 0
         self._offer(LOOKAHEAD_SLOTS * self.slot)
-        while (now := self.world.now()) < self.horizon:
+        while (now := self.world.now()) < self.horizon and not self.shaker.stopped:
             target = min((k + 1) * self.slot, self.shaker.next_edge(now), self.horizon)
             self.world.advance(target)
             now = self.world.now()
@@ -93,10 +95,13 @@ class Loop:
                 self._offer(now + LOOKAHEAD_SLOTS * self.slot)
             if on_slot or (not shaken and now < target):  # back early: something was detected
                 self._decide(k, planned=k * self.slot if on_slot else None)
-        self.shaker.fire(self.world.now())
+        if self.shaker.stopped:
+            self.journey.invalid.append(f"stopped by {self.shaker.stopped}")
+        else:
+            self.shaker.fire(self.world.now())
         self.shaker.revert_all()
         longest = max(n.deadline for n in self.model.tasks)
-        self._follow(self.horizon + 3.0 * longest + 1.0)
+        self._follow(self.world.now() + 3.0 * longest + 1.0)
         return self.journey
 
     def _offer(self, until: float) -> None:
@@ -125,6 +130,9 @@ class Loop:
             arrivals=observation.arrivals, diagnostics=decision.diagnostics, link_rates_bps=_rates(status),
         )  # fmt: skip
         self.gather()
+        if planned is not None:
+            tasks = self.journey.tasks
+            self.shaker.look(now, self._pulse.take(now, tasks.resolved, tasks.on_time, observation))
         self.listener(status | self._progress(k, now, decision))
 
     def _remember(self, now: float, observation: Observation, decision: Decision, on_slot: bool) -> None:

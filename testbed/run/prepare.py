@@ -118,7 +118,10 @@ def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask) -> 
         raise InputError(f"{path}: policy: {error}") from None
     prepared = Prepared(
         scenario, text, digest, seed, world, resolved, policy, parameters, placement, seconds, state, initial,
-        timeline([_aimed(f, resolved.model, placement) for f in resolved.faults]),
+        timeline(
+            [_aimed(f, resolved.model, placement) for f in resolved.faults],
+            scenario.run.warmup + scenario.run.duration,
+        ),
     )  # fmt: skip
     prepared.source()  # a damaged trace is found here, before anything is built
     return prepared

@@ -1,37 +1,40 @@
-"""The timeline of a run's faults: applied, verified and reverted at their times, in any world."""
+"""The timeline of a run's faults: applied, verified and reverted at their times, in any world.
+
+Three things can keep a fault from its time: a condition that has not come, a limit on how much may be shaken at once
+(then it is withheld, and said so), and a stop condition, which reverts everything and ends the run.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from testbed.faults.base import Planned
+from testbed.faults.base import Planned, follow
 from testbed.load.tasks import TaskSource
+from testbed.run.load_ground import LoadGround
+from testbed.scenario.model import Safety, When
 from testbed.world.base import Disturbance, World
 
 #: (kind, planned s, actual s, data) → one line of events.jsonl
 Note = Callable[..., None]
+#: What a condition can look at, by name; None where nothing is known yet.
+Pulse = Mapping[str, float | None]
 
 
-@dataclass
-class LoadGround:
-    """The verb "load": the arrival intensity, which the run owns, so that it is the same in every world."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many nodes and links faults may hold at a time: `safety`'s shares of what there is, at least one each."""
 
-    source: TaskSource
-    clock: Callable[[], float]
+    nodes: float = math.inf
+    links: float = math.inf
+    stop: tuple[When, ...] = ()
 
-    def disturb(self, target: str, shape: Mapping[str, Any], at: float) -> Disturbance:
-        return Disturbance(f"load:{target}", "load", target, dict(shape), at, False, "offered rate not yet counted")
-
-    def undo(self, d: Disturbance) -> Disturbance:
-        """Verified by what was drawn: within five standard deviations of the intensity's integral."""
-        end = self.clock()
-        count = self.source.count(d.target, d.applied_at, end)
-        expected = self.source.expected(d.target, d.applied_at, end)
-        near = abs(count - expected) <= 5.0 * max(expected, 1.0) ** 0.5
-        evidence = f"{count} tasks offered in {end - d.applied_at:.1f} s, the intensity says {expected:.1f}"
-        return replace(d, reverted_at=end, verified=near, evidence=evidence)
+    @classmethod
+    def of(cls, safety: Safety, nodes: int, links: int) -> Limits:
+        most = [max(1, int(share * n + 1e-9)) for share, n in ((safety.nodes, nodes), (safety.links, links))]
+        return cls(most[0], most[1], tuple(safety.stop))
 
 
 @dataclass
@@ -42,8 +45,10 @@ class Shaker:
     source: TaskSource
     planned: list[Planned]
     note: Note
+    limits: Limits = Limits()
+    stopped: str = ""  # why the run has to end
     ground: LoadGround = field(init=False)
-    _shaped: set[tuple[str, str]] = field(default_factory=set)
+    _stop_since: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ground = LoadGround(self.source, self.world.now)
@@ -57,36 +62,72 @@ class Shaker:
         return self.ground.undo(disturbance) if disturbance.verb == "load" else self.world.undo(disturbance)
 
     def shape_load(self, until: float) -> None:
-        """Put the load faults that begin or end before `until` into the intensity, before tasks are drawn."""
-        for p in self.planned:
-            if p.fault.kind != "load_spike":
-                continue
-            for edge, at, value in (("on", p.start, p.parameters.factor), ("off", p.end, 1.0)):  # type: ignore[attr-defined]
-                if at < until and (p.name, edge) not in self._shaped:
-                    self._shaped.add((p.name, edge))
-                    self.source.set_factor(p.fault.target, value, at)
+        """Put what load faults do before `until` into the intensity, before tasks are drawn."""
+        self.ground.shape(self.planned, until)
+
+    # -- time
 
     def next_edge(self, now: float) -> float:
-        """When the next fault begins or ends, s; infinity when none is left."""
-        edges = [p.start for p in self.planned if not p.in_force and not p.done]
-        edges += [p.end for p in self.planned if p.in_force]
-        return min(edges, default=float("inf"))
+        """When the next fault begins or ends, s; infinity when none is left or none is known."""
+        edges = [p.start for p in self.planned if not p.in_force and not p.over and p.start is not None]
+        edges += [p.end for p in self.planned if p.in_force and p.end is not None]
+        return min(edges, default=math.inf)
 
     def fire(self, now: float) -> bool:
         """Apply and revert what is due. True when something changed."""
         changed = False
         for p in self.planned:
-            if not p.in_force and not p.done and p.start <= now:
-                p.in_force = p.apply(self, p.fault.target, p.parameters)
-                changed = True
-                if not p.in_force:  # the nothing fault leaves a mark in the records all the same
-                    p.done = [Disturbance(p.name, "nothing", p.fault.target, {}, now, True, "", now)]
-                for d in p.in_force:
-                    self._note("fault_applied", p, d, p.start, d.applied_at)
-            elif p.in_force and p.end <= now:
+            if p.in_force and p.end is not None and p.end <= now:
                 self._revert(p)
                 changed = True
+        for p in self.planned:
+            if not p.in_force and not p.over and p.start is not None and p.start <= now:
+                self._apply(p, now)
+                changed = True
         return changed
+
+    def look(self, now: float, pulse: Pulse) -> None:
+        """Once a slot: conditions of faults, and those that end the run."""
+        for p in self.planned:
+            when = p.fault.when
+            if when is None or p.start is not None or now < p.fault.at:
+                continue
+            p.holds_since = _since(when, pulse, now, p.holds_since)
+            if p.holds_since is not None and now - p.holds_since >= when.lasting - 1e-9:
+                p.start = now
+                self.note("fault_called", now, now, fault=p.name, why=_words(when, pulse))
+                follow(self.planned)
+        for i, when in enumerate(self.limits.stop):
+            since = _since(when, pulse, now, self._stop_since.get(i))
+            if since is None:
+                self._stop_since.pop(i, None)
+                continue
+            self._stop_since[i] = since
+            if now - since >= when.lasting - 1e-9 and not self.stopped:
+                self.stopped = f"safety.stop: {_words(when, pulse)}"
+                self.note("stopped", now, now, why=self.stopped)
+
+    # -- applying
+
+    def _apply(self, p: Planned, now: float) -> None:
+        if why := self._too_much(p):
+            p.withheld = why
+            self.ground.cut(p)
+            self.note("fault_withheld", p.start, now, fault=p.name, why=why)
+            return
+        p.in_force = p.apply(self, p.fault.target, p.parameters)
+        if not p.in_force:  # the nothing fault leaves a mark in the records all the same
+            p.done = [Disturbance(p.name, "nothing", p.fault.target, {}, now, True, "", now)]
+        for d in p.in_force:
+            self._note("fault_applied", p, d, p.start, d.applied_at)
+
+    def _too_much(self, p: Planned) -> str:
+        """What the limits say to one more fault; "" when it may be applied."""
+        for what, most, nodes in (("nodes", self.limits.nodes, True), ("links", self.limits.links, False)):
+            held = {t for q in self.planned if q.in_force or q is p for t in _targets(q, nodes)}
+            if _targets(p, nodes) and len(held) > most:
+                return f"{len(held)} {what} would be held at a time, safety allows {most:g}: {', '.join(sorted(held))}"
+        return ""
 
     def _revert(self, p: Planned) -> None:
         for d in reversed(p.in_force):
@@ -95,7 +136,7 @@ class Shaker:
             self._note("fault_reverted", p, undone, p.end, undone.reverted_at)
         p.in_force = []
 
-    def _note(self, kind: str, p: Planned, d: Disturbance, planned: float, actual: float | None) -> None:
+    def _note(self, kind: str, p: Planned, d: Disturbance, planned: float | None, actual: float | None) -> None:
         facts = {"fault": p.name, "verb": d.verb, "target": d.target, "verified": d.verified, "evidence": d.evidence}
         self.note(kind, planned, actual, **facts)
 
@@ -106,23 +147,44 @@ class Shaker:
         """At the end, on an error or on an interrupt."""
         for p in self.planned:
             if p.in_force:
+                self.ground.cut(p)
                 self._revert(p)
 
     def summary(self) -> list[dict[str, Any]]:
         """The `faults` of summary.json. A fault counts as verified when applied *and* reverted were read back."""
-        out = []
-        for p in self.planned:
-            for d in p.done:
-                out.append(
-                    {
-                        "name": p.name,
-                        "kind": p.fault.kind,
-                        "target": p.fault.target,
-                        "planned_at_s": p.start,
-                        "applied_at_s": d.applied_at,
-                        "reverted_at_s": d.reverted_at,
-                        "verified": d.verified,
-                        "evidence": d.evidence,
-                    }
-                )
-        return out
+        return [
+            {
+                "name": p.name,
+                "kind": p.fault.kind,
+                "target": d.target if d.verb != "nothing" else p.fault.target,
+                "planned_at_s": p.start,
+                "applied_at_s": d.applied_at,
+                "reverted_at_s": d.reverted_at,
+                "verified": d.verified,
+                "evidence": d.evidence,
+            }
+            for p in self.planned
+            for d in p.done
+        ]
+
+
+def _targets(p: Planned, nodes: bool) -> set[str]:
+    """The nodes, or the links, a fault holds. Load faults hold neither."""
+    target = p.fault.target
+    is_link = "--" in target or "->" in target
+    return {target.replace("->", "--")} if p.steps is None and target and is_link != nodes else set()
+
+
+def _since(when: When, pulse: Pulse, now: float, before: float | None) -> float | None:
+    """Since when the condition has held without a break; None while it does not."""
+    value = pulse.get(when.metric)
+    if value is None:
+        return None
+    holds = value > when.above if when.above is not None else when.below is not None and value < when.below
+    return (now if before is None else before) if holds else None
+
+
+def _words(when: When, pulse: Pulse) -> str:
+    bound = f"above {when.above:g}" if when.above is not None else f"below {when.below:g}"
+    lasting = f" for {when.lasting:g} s" if when.lasting else ""
+    return f"{when.metric} {pulse[when.metric]:.4g} is {bound}{lasting}"

@@ -7,8 +7,8 @@ from typing import Any
 
 from testbed import catalogue
 from testbed.errors import InputError, Problem
-from testbed.scenario import checks_claims, checks_network, checks_tasks
-from testbed.scenario.checks_network import FaultCatalogue
+from testbed.scenario import checks_claims, checks_faults, checks_network, checks_tasks
+from testbed.scenario.checks_faults import FaultCatalogue
 from testbed.scenario.model import Scenario
 from testbed.scenario.partial import HoleMet, until_hole
 from testbed.scenario.source import Source
@@ -40,14 +40,17 @@ def _checks(s: Scenario, source: Source, topology: Topology | None, faults: Faul
     for i, entry in _items(lambda: s.bandwidth):
         yield network.bandwidth(i, entry, source)
     for i, fault in _items(lambda: s.faults):
-        yield network.fault(i, fault, s.run, source, faults)
-    yield network.overlaps(s, topology)
+        yield checks_faults.fault(i, fault, s.run, source, faults)
+    yield checks_faults.chains(s)
+    yield checks_faults.overlaps(s, topology)
+    for i, when in _items(lambda: s.safety.stop):
+        yield checks_faults.condition(("safety", "stop", i), when)
     if topology is not None:
         yield network.weights(s.arrivals, topology)
         for i, entry in _items(lambda: s.bandwidth):
             yield network.selector(i, entry, topology)
         for i, fault in _items(lambda: s.faults):
-            yield network.fault_target(i, fault, topology, faults)
+            yield checks_faults.fault_target(i, fault, topology, faults)
     for i, claim in _items(lambda: s.claims):
         yield checks_claims.claim(i, claim, s)
     yield checks_claims.repeated(s)

@@ -1,16 +1,15 @@
-"""What types cannot say about the network, arrivals, bandwidth and faults. Each check yields (place, message)."""
+"""What types cannot say about the network, arrivals and bandwidth. Each check yields (place, message)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from testbed.catalogue import nearest
 from testbed.scenario import targets
-from testbed.scenario.model import Arrivals, Bandwidth, Fault, Run, Scenario
+from testbed.scenario.model import Arrivals, Bandwidth, Run
 from testbed.scenario.source import Source
-from testbed.topology.explain import explain
 from testbed.topology.located import Place
 from testbed.topology.model import Topology
 from testbed.units import TIME, show
@@ -19,7 +18,6 @@ from testbed.units import TIME, show
 SLACK = 1e-9
 
 Mistakes = Iterator[tuple[Place, str]]
-FaultCatalogue = Mapping[str, tuple[type[BaseModel], tuple[str, ...]]]
 
 ARRIVAL_FIELDS = {"mmpp": "mmpp", "ramp_to": "ramp", "spike_factor": "spike", "spike_at": "spike", "spike_for": "spike",
                   "trace": "trace"}  # fmt: skip
@@ -78,56 +76,3 @@ def selector(index: int, value: Bandwidth, topology: Topology) -> Mistakes:
     known = ["trunks", "all", *targets.names(topology, "trunk")]
     found = f"{value.links!r} selects no link of {topology.name!r}"
     yield ("bandwidth", index, "links"), f"{found}. {nearest(name, known)}; 'a->b' for one direction"
-
-
-def fault(index: int, value: Fault, run: Run, source: Source, catalogue: FaultCatalogue | None) -> Mistakes:
-    """Kind, time and the parameters of the kind's own file. A run shortened by `--set` may cut the file's faults."""
-    place: Place = ("faults", index)
-    end = run.warmup + run.duration
-    cut = source.shortens_the_run() and not source.is_set(place) and not any(s[:2] == place for s in source.sets)
-    if value.at + value.duration > end + SLACK and not cut:
-        over = (
-            f"it ends at {show(value.at + value.duration, TIME)}, the run at {show(end, TIME)} (warm-up and duration)"
-        )
-        yield (*place, "at"), f"the fault lies outside the run: {over}"
-    if catalogue is None:
-        return
-    if value.kind not in catalogue:
-        yield (*place, "kind"), f"there is no fault {value.kind!r}. {nearest(value.kind, catalogue)}"
-        return
-    model = catalogue[value.kind][0]
-    try:
-        model.model_validate(value.parameters)
-    except ValidationError as error:
-        yield from explain(error, model, (*place, "with"))
-
-
-def fault_target(index: int, value: Fault, topology: Topology, catalogue: FaultCatalogue | None) -> Mistakes:
-    roles: tuple[str, ...] = targets.ROLES
-    if catalogue is not None:
-        if value.kind not in catalogue:
-            return
-        roles = catalogue[value.kind][1]
-    message = targets.mistake(topology, value.target, roles)
-    if message:
-        yield ("faults", index, "target"), message
-
-
-def overlaps(scenario: Scenario, topology: Topology | None) -> Mistakes:
-    """Two faults on the same target at the same time, two faults of one name."""
-    seen: dict[str, int] = {}
-    for j, b in enumerate(scenario.faults):
-        if b.name is not None and b.name in seen:
-            yield ("faults", j, "name"), f"fault {seen[b.name]} is called {b.name!r} too: measures are kept by name"
-        if b.name is not None:
-            seen.setdefault(b.name, j)
-        for i, a in enumerate(scenario.faults[:j]):
-            same = a.target == b.target or (topology and _same(topology, a.target, b.target))
-            if same and a.at < b.at + b.duration - SLACK and b.at < a.at + a.duration - SLACK:
-                until = f"{show(a.at, TIME)} to {show(a.at + a.duration, TIME)}"
-                yield ("faults", j), f"overlaps fault {i} ({a.kind}, {until}) on the same target {b.target!r}: move one"
-
-
-def _same(topology: Topology, a: str, b: str) -> bool:
-    own = targets.find(topology, a)
-    return own is not None and own == targets.find(topology, b)

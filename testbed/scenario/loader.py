@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from testbed.catalogue import nearest
 from testbed.errors import InputError, Problem
 from testbed.scenario.checks import check
-from testbed.scenario.checks_network import FaultCatalogue
+from testbed.scenario.checks_faults import FaultCatalogue
 from testbed.scenario.model import Scenario
 from testbed.scenario.partial import partial
 from testbed.scenario.source import Source, read

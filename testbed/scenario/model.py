@@ -128,15 +128,37 @@ class Bandwidth(Strict):
     scale: Positive = 1.0  # trace: rate × scale
 
 
+class When(Strict):
+    """A condition on what a run measures, looked at every slot: exactly one of above and below."""
+
+    metric: Literal["on_time", "backlog", "offered", "instances"]  # of the last 5 s | requests | tasks/s | count
+    above: Number | None = None
+    below: Number | None = None
+    lasting: Seconds = 0.0  # without a break for so long
+
+
 class Fault(Strict):
     """kind names a file of testbed/faults; `with` holds its own parameters, checked by that file."""
 
     name: Name | None = None
     kind: str
     target: str  # a name of the topology, or "any trunk|link|node|ingress|site": drawn per seed
-    at: Seconds
+    at: Seconds = 0.0  # since t = 0; with `after`: since that fault's end; with `when`: not before
     duration: PositiveSeconds = Field(alias="for")
+    every: PositiveSeconds | None = None  # again, so long after the last beginning
+    times: Annotated[Count, Field(ge=2, le=1000)] | None = None  # with every; None: as often as the run has room
+    after: Name | None = None  # the name of another fault
+    when: When | None = None
+    overlap: bool = False  # may be in force together with another fault on the same target
     parameters: dict[str, Any] = Field(default_factory=dict, alias="with")
+
+
+class Safety(Strict):
+    """What the shaking may not exceed, and when it ends."""
+
+    nodes: Fraction = 1.0  # most nodes that faults may hold at a time, as a share
+    links: Fraction = 1.0
+    stop: list[When] = []  # any of them: every fault is reverted and the run ends, unknown
 
 
 class PolicyChoice(Strict):
@@ -225,6 +247,7 @@ class Scenario(Strict):
     policy: PolicyChoice = PolicyChoice()
     bandwidth: list[Bandwidth] = []
     faults: list[Fault] = []
+    safety: Safety = Safety()
     variation: Variation = Variation()
     run: Run = Run()
     claims: list[Claim] = []

@@ -11,7 +11,7 @@ from testbed.faults.base import timeline
 from testbed.record.folder import RunFolder
 from testbed.record.tables import Names
 from testbed.run.loop import Loop
-from testbed.run.shaker import Shaker
+from testbed.run.shaker import Limits, Shaker
 from testbed.scenario.model import Fault
 from tests.load.builders import model
 from tests.load.test_tasks import source
@@ -27,10 +27,10 @@ class Idle:
         return state + 1, Decision(observation.slot)
 
 
-def make(tmp_path, faults=(), early_at=None, horizon=20.0):
-    world, load = IdealWorld(early_at), source(horizon=horizon)
+def make(tmp_path, faults=(), early_at=None, horizon=20.0, limits=Limits(), world=None):  # noqa: B008, frozen
+    world, load = world or IdealWorld(early_at), source(horizon=horizon)
     folder = RunFolder(tmp_path / "run")
-    shaker = Shaker(world, load, timeline(list(faults)), folder.event)
+    shaker = Shaker(world, load, timeline(list(faults), horizon), folder.event, limits)
     seen: list[dict[str, Any]] = []
     loop = Loop(
         world, Idle(), model(), 0, load, shaker, folder, horizon, 1.0, lambda: 0.0, seen.append, Names.of(model())

@@ -29,6 +29,8 @@ SECTIONS = {
     "policy": model.PolicyChoice,
     "bandwidth (a list)": model.Bandwidth,
     "faults (a list)": model.Fault,
+    "faults.when and safety.stop (conditions)": model.When,
+    "safety": model.Safety,
     "variation": model.Variation,
     "run": model.Run,
     "claims (a list)": model.Claim,
