@@ -96,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--dilate", type=float, metavar="K", help="everything K times slower: times × K, rates ÷ K")
     c.add_argument("--shrink", type=float, metavar="K", help="payloads and bandwidths ÷ K; transmission times stay")
     c.add_argument("--out", type=Path, metavar="DIR", help="records go here (default results/NAME-TIME-sSEED)")
+    c.add_argument(
+        "--observations",
+        action="store_true",
+        help="write what the policy was shown, for `replay` (a live run always does)",
+    )
     c.add_argument("--json", action="store_true", help="print summary.json at the end, progress to stderr")
     _sets(c)
 
@@ -138,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
+
+    c = _word(words, "replay", _replay, "a recorded run through its policy again: does it decide the same?")
+    c.add_argument("folder", type=Path, metavar="DIR")
 
     c = _word(words, "clean", _clean, "remove what dead runs left; touches nothing that is not ours")
     c.add_argument("--run", metavar="ID", help="only this run")
@@ -215,7 +223,8 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from testbed.cli.run import run_once
 
-    return run_once(arguments.file, _overrides(arguments), arguments.world, arguments.out, arguments.json)
+    a = arguments
+    return run_once(a.file, _overrides(a), a.world, a.out, a.json, a.observations)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -251,6 +260,12 @@ def _report(arguments: argparse.Namespace) -> int:
         raise CannotRun(f"{target}: can't be written ({error.strerror}); name another file with --out") from None
     print(target)
     return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from testbed.cli.replay import replay_folder
+
+    return replay_folder(arguments.folder)
 
 
 def _clean(arguments: argparse.Namespace) -> int:

@@ -19,7 +19,9 @@ from testbed.run.worlds import bins, make_world
 from testbed.verdict.claims import EXIT
 
 
-def run_once(file: Path, sets: Sequence[str], world_name: str, out: Path | None, as_json: bool) -> int:
+def run_once(
+    file: Path, sets: Sequence[str], world_name: str, out: Path | None, as_json: bool, observations: bool = False
+) -> int:
     """Prepare, run, print. Returns the exit code of design.md §5."""
     prepared = prepare(file, sets, world_name)
     run_id = run_id_of(prepared)
@@ -31,7 +33,9 @@ def run_once(file: Path, sets: Sequence[str], world_name: str, out: Path | None,
         world = make_world(world_name, run_id, board.say)
         if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
             raise CannotRun(f"the {world_name} world can't run this scenario:\n  " + "\n  ".join(problems))
-        summary = execute(prepared, world, folder, bins(), board.show, board.say, run_id)
+        summary = execute(
+            prepared, world, folder, bins(), board.show, board.say, run_id, observations=observations or None
+        )
     board.say(closing(summary, str(folder)))
     if as_json:
         print(json.dumps(read(folder)[0], indent=1))

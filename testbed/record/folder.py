@@ -18,6 +18,7 @@ from testbed.record.tables import STAGE_OUTCOMES, TASK_OUTCOMES, Array, Names
 
 SCHEMA_VERSION = 1
 MARKER = "complete"
+EVENTS = "events.jsonl"
 CHUNK = 50_000  # rows that are Python objects at a time
 
 _TASKS = (
@@ -37,13 +38,13 @@ class RunFolder:
         self.path = path
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file; --out names a folder, and a new one is best")
-        self.lost = ""  # why the records are not whole, once a line of events could not be written
+        self.lost = ""  # why the records are not whole, once a line could not be written
         self._made, self._made_parent = not path.exists(), not path.parent.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
                 raise InputError(f"{path}: the folder is not empty; name a new one with --out, nothing was overwritten")
-            self._events = (path / "events.jsonl").open("a", encoding="utf-8")
+            self._logs = {EVENTS: (path / EVENTS).open("a", encoding="utf-8")}
         except OSError as error:
             raise CannotRun(
                 f"{path}: results can't be written ({error.strerror}); name another folder with --out"
@@ -54,12 +55,19 @@ class RunFolder:
 
         CannotRun the first time it can't be written; then nothing more is, and `lost` says why.
         """
+        if not self.lost:
+            line = {"kind": kind, "planned_s": _short(planned), "actual_s": _short(actual), **plain(data)}
+            self.append(EVENTS, json.dumps(line, separators=(",", ":")))
+
+    def append(self, name: str, line: str) -> None:
+        """Add a line to a file of lines. CannotRun the first time it can't be written; then nothing more is."""
         if self.lost:
             return
-        line = {"kind": kind, "planned_s": _short(planned), "actual_s": _short(actual), **plain(data)}
         try:
-            self._events.write(json.dumps(line, separators=(",", ":")) + "\n")
-            self._events.flush()
+            if name not in self._logs:
+                self._logs[name] = (self.path / name).open("a", encoding="utf-8")
+            self._logs[name].write(line + "\n")
+            self._logs[name].flush()
         except OSError as error:
             self.lost = _unwritable(self.path, error)
             raise CannotRun(self.lost) from error
@@ -103,7 +111,8 @@ class RunFolder:
     def complete(self, latest: bool = True) -> None:
         """The last file: whoever finds it may believe the others. Then, if asked, `latest` beside DIR points here."""
         try:
-            os.fsync(self._events.fileno())
+            for file in self._logs.values():
+                os.fsync(file.fileno())
         except OSError as error:
             raise CannotRun(_unwritable(self.path, error)) from error
         self.write(MARKER, f"{SCHEMA_VERSION}\n")
@@ -118,7 +127,8 @@ class RunFolder:
     def discard(self) -> None:
         """Nothing ran: no folder that looks like a run and keeps the next one from using its name."""
         self._close()
-        (self.path / "events.jsonl").unlink()
+        for name in self._logs:
+            (self.path / name).unlink()
         if self._made:
             self.path.rmdir()
 
@@ -132,11 +142,12 @@ class RunFolder:
         self._give_back()
 
     def _close(self) -> None:
-        try:
-            self._events.close()
-        except OSError:  # it tries once more to write what it could not
-            if not self.lost:
-                raise
+        for file in self._logs.values():
+            try:
+                file.close()
+            except OSError:  # it tries once more to write what it could not
+                if not self.lost:
+                    raise
 
     def _give_back(self) -> None:
         """Under sudo the results belong to whoever asked for them, also the folder above if we made it."""

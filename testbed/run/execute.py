@@ -13,6 +13,7 @@ from pathlib import Path
 from platform import platform, python_version
 from typing import Any
 
+from controller.observation import Observation
 from testbed.errors import CannotRun, InputError, ShaketableError
 from testbed.load.bandwidth import Bins
 from testbed.record.folder import RunFolder
@@ -21,6 +22,7 @@ from testbed.run import summary as summaries
 from testbed.run.loop import Journey, Listener, Loop
 from testbed.run.prepare import Prepared
 from testbed.run.provenance import inputs
+from testbed.run.replay import Log
 from testbed.run.shaker import Limits, Shaker
 from testbed.run.signals import Interrupted, Signals
 from testbed.world.base import SIMULATED, Bed, World
@@ -69,12 +71,16 @@ def execute(
     say: Callable[[str], None],
     run_id: str,
     latest: bool = True,
+    observations: bool | None = None,
 ) -> dict[str, Any]:
     """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run.
 
     A world that breaks under a run that goes on ends it: what was measured until then is kept, its verdict unknown.
     latest: whether the link of that name beside `out` is to point there; not for one run among many.
+    observations: whether what the policy was shown is written too (`testbed replay`); None: in a world whose runs can't
+    be had again.
     """
+    keep = prepared.world not in SIMULATED if observations is None else observations
     signals = Signals(say)
     with RunFolder(out) as folder, signals.caught():
         folder.event("prepared", scenario=prepared.scenario.name, seed=prepared.seed, run_id=run_id)
@@ -85,7 +91,7 @@ def execute(
         loop = Loop(
             world, prepared.policy, prepared.resolved.model, prepared.state, source, shaker, folder,
             prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,
-            Names.of(prepared.resolved.model), prepared.world in SIMULATED,
+            Names.of(prepared.resolved.model), prepared.world in SIMULATED, Log(folder, prepared) if keep else _unseen,
         )  # fmt: skip
         measured: Mapping[str, Any] = {}
         up = False
@@ -123,6 +129,10 @@ def execute(
         )  # fmt: skip
         _write(folder, prepared, loop.journey, summary, {**measured, **inputs(prepared, bins)}, run_id, latest)
     return summary
+
+
+def _unseen(observation: Observation) -> None:
+    """Nobody looks."""
 
 
 def _length(prepared: Prepared) -> str:

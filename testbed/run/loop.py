@@ -54,7 +54,8 @@ Listener = Callable[[dict[str, Any]], None]
 class Loop:
     """One run over a world that is up. horizon: end of the load, s; slot: s. perf: a monotonic clock for costs.
 
-    simulated: time stands still while the policy thinks, so what it took is no overrun and is in no event.
+    simulated: time stands still while the policy thinks, so what it took is no overrun and is in no event. witness:
+    sees what the policy is shown, before it does.
     """
 
     world: World
@@ -69,7 +70,8 @@ class Loop:
     perf: Callable[[], float]
     listener: Listener
     names: Names
-    simulated: bool = False
+    simulated: bool
+    witness: Callable[[Observation], None]
     journey: Journey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +116,7 @@ class Loop:
 
     def _decide(self, k: int, planned: float | None) -> None:
         observation = self.world.observe(k)
+        self.witness(observation)
         before = self.perf()
         self.state, decision = self.policy.step(self.model, self.state, observation)
         took = self.perf() - before
@@ -126,7 +129,7 @@ class Loop:
         self.folder.event(
             "slot", planned, now, slot=k, instances=[_instance(i) for i in observation.instances],
             **({} if self.simulated else {"decide_s": took}),
-            actions=[_action(a) for a in decision.actions], reasons=decision.reasons,
+            actions=[action_of(a) for a in decision.actions], reasons=decision.reasons,
             arrivals=observation.arrivals, diagnostics=decision.diagnostics, link_rates_bps=_rates(status),
         )  # fmt: skip
         self.gather()
@@ -214,8 +217,9 @@ def _rates(status: Mapping[str, Any]) -> dict[str, float]:
     return {name: rate if up else 0.0 for name, rate, _, up in status["links"]}
 
 
-def _action(action: Any) -> dict[str, Any]:
+def action_of(action: Any) -> dict[str, Any]:
+    """An action as the slot's event has it."""
     fields = {name: getattr(action, name) for name in action.__dataclass_fields__}
     if isinstance(action, Migrate):
-        fields["start"] = _action(action.start)
+        fields["start"] = action_of(action.start)
     return {"do": type(action).__name__.lower(), **fields}

@@ -15,7 +15,9 @@ from tests.live_run.kit import command, events, until
 from tests.world.live.hosts_kit import traces
 
 pytestmark = pytest.mark.live
-FILES = {"summary.json", "metadata.json", "events.jsonl", "tasks.sqlite", "report.html", "complete"}
+FILES = {
+    "summary.json", "metadata.json", "events.jsonl", "observations.jsonl", "tasks.sqlite", "report.html", "complete",
+}  # fmt: skip
 
 
 def test_sigkill_in_the_middle_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,7 +63,10 @@ def missing(found: Any, schema: Any, path: str = "summary") -> list[str]:
 
 def test_every_file_is_there_and_the_marker_came_last(recorded: Recorded) -> None:
     files = {f.name: f.stat() for f in recorded.folder.iterdir()}
-    assert set(files) == {"summary.json", "metadata.json", "events.jsonl", "tasks.sqlite", "report.html", "complete"}
+    assert set(files) == {
+        "summary.json", "metadata.json", "events.jsonl", "observations.jsonl", "tasks.sqlite", "report.html",
+        "complete",
+    }  # fmt: skip
     assert all(s.st_mtime_ns <= files["complete"].st_mtime_ns and s.st_size > 0 for s in files.values())
     assert (recorded.folder.parent / "latest").resolve() == recorded.folder.resolve()
 
@@ -245,3 +248,10 @@ def test_a_second_run_into_the_same_folder_is_refused(recorded: Recorded, capsys
     assert main(["run", str(SCENARIO), "--out", str(recorded.folder)]) == 2
     assert "nothing was overwritten" in capsys.readouterr().err
     assert {f.name: f.read_bytes() for f in recorded.folder.iterdir()} == before
+
+
+def test_its_observations_give_the_same_decisions_again(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+    """A live run replayed through its policy."""
+    assert main(["replay", str(recorded.folder)]) == 0
+    count = sum(e["kind"] == "slot" for e in recorded.events)
+    assert f"{count} decisions, every one as recorded" in capsys.readouterr().out and count >= 16

@@ -21,7 +21,9 @@ from testbed.world.base import Bed, Disturbance
 from tests.run.ideal import IdealWorld
 from tests.scenario.small import written
 
-FILES = {"summary.json", "metadata.json", "events.jsonl", "tasks.sqlite", "report.html", "complete"}
+FILES = {
+    "summary.json", "metadata.json", "events.jsonl", "observations.jsonl", "tasks.sqlite", "report.html", "complete",
+}  # fmt: skip
 HERE = signal.getsignal(signal.SIGINT)
 
 
@@ -68,9 +70,9 @@ class Refusing(IdealWorld):
         raise CannotRun("a name is held by somebody else")
 
 
-def run(world: IdealWorld, tmp_path: Path, said: list[str]) -> dict[str, object]:
+def run(world: IdealWorld, tmp_path: Path, said: list[str], **options: bool) -> dict[str, object]:
     prepared: Prepared = prepare(written(tmp_path), ["policy.name=nothing"], "live")
-    return execute(prepared, world, tmp_path / "run", lambda f: ([], []), lambda s: None, said.append, "r1")
+    return execute(prepared, world, tmp_path / "run", lambda f: ([], []), lambda s: None, said.append, "r1", **options)
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +144,7 @@ def test_a_full_disk_under_load_reverts_removes_and_says_so(tmp_path: Path) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
     try:
         with pytest.raises(CannotRun, match=r"records can't be written .File too large.*free some space"):
-            run(world, tmp_path, [])
+            run(world, tmp_path, [], observations=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [w for w, _, _ in world.log if w in ("disturb", "undo", "down")] in (["down"], ["disturb", "undo", "down"])

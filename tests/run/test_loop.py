@@ -33,8 +33,9 @@ def make(tmp_path, faults=(), early_at=None, horizon=20.0, limits=Limits(), worl
     shaker = Shaker(world, load, timeline(list(faults), horizon), folder.event, limits)
     seen: list[dict[str, Any]] = []
     loop = Loop(
-        world, Idle(), model(), 0, load, shaker, folder, horizon, 1.0, lambda: 0.0, seen.append, Names.of(model())
-    )
+        world, Idle(), model(), 0, load, shaker, folder, horizon, 1.0, lambda: 0.0, seen.append, Names.of(model()),
+        False, lambda observation: None,
+    )  # fmt: skip
     return world, loop, seen, folder
 
 

@@ -1,0 +1,23 @@
+"""`testbed replay`: a recorded run's observations through the policy again, and whether it decides the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from testbed.run.replay import replay
+
+SHOWN = 10
+
+
+def replay_folder(folder: Path) -> int:
+    """0: every decision is the recorded one; 1: one is not."""
+    found = replay(folder)
+    if not found.differences:
+        print(f"{folder}: {found.decisions} decisions, every one as recorded")
+        return 0
+    print(f"{folder}: {found.decisions} decisions, not all as recorded")
+    for line in found.differences[:SHOWN]:
+        print(f"  {line}")
+    if len(found.differences) > SHOWN:
+        print(f"  … and {len(found.differences) - SHOWN} more")
+    return 1
