@@ -7,21 +7,34 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import decisions, live, placement, verdicts
+from benchmarks import decisions, live, placement, twin, verdicts
 
 
 def main() -> int:
     """Run the parts asked for (default: all)."""
-    parts = {"placement": placement.main, "decisions": decisions.main, "live": live.main, "verdicts": verdicts.main}
-    parser = argparse.ArgumentParser(description=__doc__)
+    with_options = {"placement": placement.main, "twin": twin.main}
+    plain = {"decisions": decisions.main, "live": live.main, "verdicts": verdicts.main}
+    parts = [*with_options, *plain]
+    parser = argparse.ArgumentParser(
+        add_help=False, description=__doc__, epilog="Options are the part's own: twin --help."
+    )
     parser.add_argument("part", nargs="*", help=f"of {', '.join(parts)}; default all")
-    chosen = parser.parse_args().part or list(parts)
+    named, rest = parser.parse_known_args()
+    chosen = named.part or list(parts)
     unknown = [name for name in chosen if name not in parts]
+    if rest in (["-h"], ["--help"]) and not named.part:
+        parser.print_help()
+        return 0
+    if rest and len(chosen) != 1:
+        parser.error(f"options ({' '.join(rest)}) go with one part")
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}; there are: {', '.join(parts)}")
     for name in chosen:
         print(f"== {name}")
-        parts[name]()
+        if name in with_options:
+            with_options[name](rest)
+        else:
+            plain[name]()
         print()
     return 0
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from testbed.world.twin import stations
-from testbed.world.twin.calibration import IDEAL
-from testbed.world.twin.choice import engine_for
+from testbed.world.twin.reference.engine import Reference
 from testbed.world.twin.stations import Station, Times, Wire, simulate
 from tests.world.twin.replications import CUSTOMERS, ENGINE, WARM, Floats, agrees, generator, queue, waits
 
@@ -142,7 +141,7 @@ def served(at: Floats, work: Floats, due: Floats, edf: bool, workers: int = 1) -
     """One station whose queue is by deadline or by arrival."""
     desk = [Station("desk", workers)]
     layout, table = stations._layout(desk, replace(stations._rules(at, 1, 0.0), edf=edf))
-    machine = engine_for(layout, IDEAL, ENGINE)
+    machine = Reference(layout)  # the compiled engine equals it, row for row
     stations._build(machine, layout, table, desk)
     n, ones = len(at), np.ones(len(at))
     machine.offer(np.zeros(n, np.int64), np.zeros(n, np.int64), at, due, 0.0 * ones, ones, work[:, None])
