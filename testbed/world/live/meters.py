@@ -37,7 +37,12 @@ class Meters:
         self._ticks.append((now, counted))
 
     def facts(self, start: float, end: float, dilate: float) -> dict[str, Any]:
-        """link_utilisation (share of the configured rate, busier direction) and overload signals over the window."""
+        """link_utilisation (share of the configured rate, busier direction) and overload signals over the window.
+
+        Empty when the run ended before t = 0.
+        """
+        if not self._ticks:
+            return {}
         inside = [t for t in self._ticks if start - 0.5 <= t[0] <= end + 0.5] or self._ticks
         (t0, first), (t1, last) = inside[0], inside[-1]
         seconds = max((t1 - t0) * dilate, 1e-9)

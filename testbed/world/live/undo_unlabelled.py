@@ -85,12 +85,16 @@ def flush_conntrack(run_id: str, entry: Mapping[str, Any]) -> list[str]:
     """Connections of one zone of Open vSwitch's datapath; a run's zones are its own while it lives."""
     if not ZONE.fullmatch(entry["zone"]) or _needed(run_id, "conntrack", "zone", entry["zone"]):
         return []
+    flush = ["ovs-appctl", "--timeout=5", "dpctl/flush-conntrack"]
     listed = command(["ovs-appctl", "--timeout=5", "dpctl/dump-dps"])
     if listed.returncode != 0:
         raise Away(f"Open vSwitch does not answer: {listed.stderr.strip()}")
-    for datapath in listed.stdout.split():
-        command(["ovs-appctl", "--timeout=5", "dpctl/flush-conntrack", datapath, f"zone={entry['zone']}"])
-    return [f"conntrack zone {entry['zone']}"] if listed.stdout else []
+    zone, datapaths = f"zone={entry['zone']}", listed.stdout.split()
+    # where there is one datapath, Open vSwitch 3.1 refuses its name before a zone
+    flushed = [command([*flush, *name, zone]) for name in ([[d] for d in datapaths] if datapaths[1:] else [[]])]
+    if datapaths and any(f.returncode != 0 for f in flushed):
+        raise CannotRun(f"conntrack {zone} was not flushed: {flushed[0].stderr.strip()}")
+    return [f"conntrack {zone}"] if datapaths else []
 
 
 def remove_half_made(run_id: str, entry: Mapping[str, Any]) -> list[str]:

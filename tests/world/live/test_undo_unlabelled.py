@@ -84,7 +84,7 @@ def test_only_settings_of_the_network_are_restored(tmp_path: Path) -> None:
         assert Path(path).read_text() == now
 
 
-def test_a_key_of_open_vswitch_goes_back_to_its_value_or_away() -> None:
+def test_keys_and_connections_of_open_vswitch_go_back_to_what_was() -> None:
     bridge = f"xo{os.getpid() % 100000}"
     userspace = ["--", "set", "bridge", bridge, "datapath_type=netdev", "other_config:mine=1"]
     subprocess.run(["ovs-vsctl", "--timeout=10", "add-br", bridge, *userspace], check=True)
@@ -102,11 +102,26 @@ def test_a_key_of_open_vswitch_goes_back_to_its_value_or_away() -> None:
         assert (get("mine"), get("new")) == ("1", "")
         assert undo.entries("r1", entry("ovs_setting", **fields, key="mine", old="9", new="2")) == ([], [])
         assert get("mine") == "1"  # not ours any more
-        assert undo.entries("r1", entry("conntrack", zone="64999"))[0] == ["conntrack zone 64999"]
+        for zone in (64998, 64999):
+            subprocess.run(["ovs-ofctl", "-O", "OpenFlow13", "packet-out", bridge, *committed(zone)], check=True)
+        assert connections(64998) == connections(64999) == 1
+        assert undo.entries("r1", entry("conntrack", zone="64999")) == (["conntrack zone=64999"], [])
+        assert (connections(64998), connections(64999)) == (1, 0)
         assert undo.entries("r1", entry("conntrack", zone="0")) == ([], [])
     finally:
         subprocess.run(["ovs-vsctl", "--timeout=10", "del-br", bridge], check=True)
     assert undo.entries("r1", entry("ovs_setting", **fields, key="mine", old="1", new="2")) == ([], [])
+
+
+def committed(zone: int) -> list[str]:
+    """A datagram 10.1.1.1:1 → 10.1.1.2:2 that becomes a connection of the zone, for `ovs-ofctl packet-out`."""
+    header = "0a00000000020a000000000108004500001c00000000401164cd0a0101010a010102"
+    return [f"in_port=CONTROLLER packet={header}0001000200080000 actions=ct(commit,zone={zone})"]
+
+
+def connections(zone: int) -> int:
+    words = ["ovs-appctl", "dpctl/dump-conntrack", f"zone={zone}"]
+    return len(subprocess.check_output(words, text=True).splitlines())
 
 
 def test_half_made_images_go_finished_ones_stay() -> None:
