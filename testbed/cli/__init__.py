@@ -271,6 +271,5 @@ def _replay(arguments: argparse.Namespace) -> int:
 def _clean(arguments: argparse.Namespace) -> int:
     from testbed.world.live.clean import clean as remove
 
-    for line in remove(arguments.run, plan=arguments.plan):
-        print(line)
+    remove(arguments.run, plan=arguments.plan, say=lambda line: print(line, flush=True))
     return 0

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from testbed.run.execute import execute
 from testbed.run.prepare import Prepared, prepare
+from testbed.world.live.ledger import start_time
 from testbed.world.live.links.mahimahi import bins
 from testbed.world.live.names import Names
 from testbed.world.live.world import LiveWorld
@@ -98,8 +100,9 @@ class Command:
     folder: Path
     log: Path
 
-    @property
+    @cached_property
     def run_id(self) -> str:
+        """Kept: a run that could not begin takes its records away."""
         prepared: list[dict[str, Any]] = until(lambda: events(self.folder, "prepared"), "the run begins")
         return str(prepared[0]["run_id"])
 
@@ -120,7 +123,7 @@ class Command:
 
 
 def relatives(command: Command) -> list[str]:
-    """Processes of the command's session, and those that name its run's folder."""
+    """Processes of the command's session, and those that name its run's folder; zombies are dead."""
     folder, found = Names(command.run_id).folder.encode(), []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -128,7 +131,7 @@ def relatives(command: Command) -> list[str]:
             words = (entry / "cmdline").read_bytes()
         except OSError:  # ended meanwhile
             continue
-        if session == command.process.pid or folder in words:
+        if (session == command.process.pid or folder in words) and start_time(int(entry.name)) is not None:
             found.append(f"{entry.name} {words!r}")
     return found
 

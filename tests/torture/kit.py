@@ -32,19 +32,22 @@ CODES = {0, 3, 4, 130}  # of a run that ends by itself after some part of it was
 
 @contextmanager
 def tiny(folder: Path, *more: str, **environment: str) -> Iterator[Command]:
-    """The command in a session of its own, killed when the test leaves it behind."""
+    """The command in a session of its own. A test that fails in its middle leaves nothing either."""
     log = folder.with_suffix(".log")
     words = [sys.executable, "-m", "testbed.cli", "run", str(SCENARIO), "--out", str(folder), *more]
     with log.open("wb") as file:
         process = subprocess.Popen(
             words, stdout=file, stderr=file, cwd=ROOT, start_new_session=True, env={**os.environ, **environment}
         )
+    command = Command(process, folder, log)
     try:
-        yield Command(process, folder, log)
+        yield command
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
+        if "run_id" in vars(command) and left(command):
+            clean(command)
 
 
 def pid_of(part: str, command: Command) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 
 from testbed.errors import CannotRun, InputError
 from testbed.world.live import ledger, undo
@@ -12,35 +13,43 @@ from testbed.world.live.reaper import sweep
 STUCK_S = 30.0  # without anything going, in which a daemon may be started; then say so and fail
 
 
-def clean(run_id: str | None = None, *, plan: bool = False) -> list[str]:
+def clean(
+    run_id: str | None = None, *, plan: bool = False, say: Callable[[str], None] = lambda line: None
+) -> list[str]:
     """Remove what dead runs left (of `run_id`, or of all); live runs are left alone. One line per thing.
 
-    plan: only say what would be removed. Images (`shaketable/node:*`) stay: the next run needs them, and
-    `docker image rm` removes them. CannotRun when something of a dead run remains.
+    plan: only say what would be removed. say: gets each line as it comes. Images (`shaketable/node:*`) stay: the next
+    run needs them, and `docker image rm` removes them. CannotRun when something of a dead run remains.
     """
     if run_id is not None and not ledger.RUN_ID.fullmatch(run_id):
         raise InputError(f"--run {run_id!r}: not a run's id; a run prints its id when it begins, `--plan` lists them")
     if os.geteuid() != 0:
         raise CannotRun("removing containers, bridges and interfaces needs root: `sudo testbed clean`")
-    lines, left = undo.blind(), list[str]()
-    marked = undo.find(run_id)
-    for run in sorted({f.run_id for f in marked if ledger.RUN_ID.fullmatch(f.run_id)} | _with_folder(run_id)):
+    lines, left = list[str](), list[str]()
+
+    def tell(*more: str) -> None:
+        for line in more:
+            lines.append(line)
+            say(line)
+
+    tell(*undo.blind())
+    marked = {f.run_id for f in undo.find(run_id) if ledger.RUN_ID.fullmatch(f.run_id)}
+    for run in sorted(marked | _with_folder(run_id)):
         folder = ledger.RUNS / run
         state = ledger.read(folder)
         if state.owner is not None and state.owner.alive():
-            lines.append(f"run {run}: process {state.owner.pid} is alive, left alone (`testbed down` ends it)")
+            tell(f"run {run}: process {state.owner.pid} is alive, left alone (`testbed down` ends it)")
         elif plan:
-            lines += [f"run {run}: would remove {what}" for what in _planned(run, state)]
+            tell(*(f"run {run}: would remove {what}" for what in _planned(run, state)))
         else:
-            of_run = sweep(folder, lines.append, STUCK_S)
+            of_run = sweep(folder, tell, STUCK_S)
             left += [f"run {run}: {what}" for what in of_run]
             if not of_run and folder.is_dir():
                 shutil.rmtree(folder, ignore_errors=True)  # its reaper may be doing the same
-                lines.append(f"run {run}: folder {folder}")
-    lines += _half_made(plan) if run_id is None else []
+                tell(f"run {run}: folder {folder}")
+    tell(*(_half_made(plan) if run_id is None else []))
     if left:
-        said = "".join(f"{line}\n" for line in lines)
-        raise CannotRun(f"{said}could not remove {'; '.join(left)}. Look at what holds it, then `testbed clean` again")
+        raise CannotRun(f"could not remove {'; '.join(left)}. Look at what holds it, then `testbed clean` again")
     return lines
 
 

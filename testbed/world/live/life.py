@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from testbed.errors import CannotRun
-from testbed.world.live import ledger, reaper
+from testbed.world.live import ledger, reaper, undo
 from testbed.world.live.names import Names
 
 REAPERS = 5  # that may die during one run: somebody kills them, and goes on doing so
@@ -76,6 +76,7 @@ class Life:
             return
         with self._spawning:
             self._ending.set()
+        undo.remove_processes(self.names.run_id)  # a signal that came while a child was made has lost its number
         left: list[ledger.Entry] = []
         try:
             left = self.ledger.close()
