@@ -12,7 +12,7 @@ def closing(summary: Mapping[str, Any], where: str) -> str:
     lines = [
         f"{summary['scenario']['name']} · {summary['world']} · policy {summary['policy']} · seed {summary['seed']}",
         f"  on time     {_percent(summary['on_time_rate'])} of {t['offered']} tasks"
-        f" ({t['on_time']} on time, {t['late']} late, {t['lost']} lost)",
+        f" ({t['on_time']} on time, {t['late']} late, {t['lost']} lost){_at_most(summary.get('fluid_bound'))}",
         "  by type     " + "  ".join(f"{n} {_percent(r)}" for n, r in summary["on_time_rate_by_type"].items()),
         "  latency p95 " + "  ".join(f"{n} {_ms(q['p95'])}" for n, q in summary["latency_s"].items()),
         f"  cost        {cost['total_per_slot']:.1f} per slot ({cost['operation_per_slot']:.1f} operation"
@@ -37,6 +37,11 @@ def closing(summary: Mapping[str, Any], where: str) -> str:
         lines.append("  NOT VALID   " + "; ".join(summary["invalid_because"]))
     lines.append(f"  verdict     {summary['verdict'].upper()}      records: {where}")
     return "\n".join(lines)
+
+
+def _at_most(bound: float | None) -> str:
+    """What no routing and no light sizing could have exceeded; records of before have none."""
+    return "" if bound is None else f"; at most {_percent(bound)} by any routing and sizing"
 
 
 def _percent(x: float | None) -> str:
