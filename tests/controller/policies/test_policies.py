@@ -9,19 +9,26 @@ import pickle
 import pytest
 
 from controller import policies
-from controller.decision import Start
+from controller.decision import Decision, Drain, Start
 from controller.model import Core, Model
 from controller.observation import InstanceState, Observation
 from controller.placement import Infeasible
 from tests.controller.instances import e12, small
 
 NAMES = (
-    "least_loaded", "nearest", "nothing", "prop_avg", "random", "reactive_fast", "round_robin", "static", "static_peak",
-    "two_tier",
+    "genetic", "least_loaded", "monolithic", "nearest", "nothing", "prop_avg", "random", "reactive", "reactive_fast",
+    "round_robin", "static", "static_peak", "two_tier",
 )  # fmt: skip
 #: Those that decide once and hold still.
-STILL = ("nearest", "nothing", "static", "static_peak")
-ROUTING = {"least_loaded": "least_backlog", "nearest": "nearest", "random": "random", "round_robin": "round_robin"}
+STILL = ("genetic", "monolithic", "nearest", "nothing", "static", "static_peak")
+ROUTING = {
+    "least_loaded": "least_backlog",
+    "monolithic": "nearest",
+    "nearest": "nearest",
+    "random": "random",
+    "reactive": "round_robin",
+    "round_robin": "round_robin",
+}
 
 
 def begun(name: str, model: Model, **parameters: float) -> tuple[object, list[Start]]:
@@ -41,7 +48,7 @@ def test_the_folder_is_the_registry() -> None:
     assert policies.names() == NAMES
     assert [policies.get(n).name for n in NAMES] == list(NAMES)
     with pytest.raises(
-        ValueError, match=r"no policy 'two_teir'. Did you mean 'two_tier'\? There are: least_loaded, nearest"
+        ValueError, match=r"no policy 'two_teir'. Did you mean 'two_tier'\? There are: genetic, least_loaded"
     ):
         policies.get("two_teir")
     with pytest.raises(ValueError, match="There are"):
@@ -70,9 +77,12 @@ def test_every_service_starts_within_its_node(name: str, model: Model) -> None:
 def test_stepping_twice_from_one_state_gives_the_same_decision(name: str) -> None:
     model = small()
     state, starts = begun(name, model)
-    seen = Observation(1, 1.0, running(starts), arrivals={("image", "west"): 60, ("image", "east"): 60})
+    seen = Observation(
+        15, 15.0, running(starts), arrivals={("image", "west"): 900, ("image", "east"): 900},
+        services={"image": (0.05,) * 1800},
+    )  # fmt: skip
     first, second = (policies.get(name).step(model, state, seen) for _ in range(2))
-    assert first == second and first[1].slot == 1
+    assert first == second and first[1].slot == 15
     if name in STILL:
         assert first[1].actions == ()
     else:
@@ -144,3 +154,68 @@ def test_what_does_not_fit_is_named_with_its_shortage(name: str) -> None:
     huge = dataclasses.replace(model.core[0], memory=100e9)
     with pytest.raises(Infeasible, match=r"vision needs 100 GB memory; the freest node is \d+\.\d GB short"):
         policies.get(name).place(dataclasses.replace(model, core=(huge, *model.core[1:])), {})
+
+
+def later(name: str, state: object, starts: list[Start], now: float, **more: object) -> tuple[object, Decision]:
+    seen = Observation(int(now), now, running(starts), **more)  # type: ignore[arg-type]
+    return policies.get(name).step(small(), state, seen)
+
+
+def test_reactive_follows_utilisation_once_a_period_up_at_once_and_down_late() -> None:
+    """image: 2 pods of 2 workers; 48 worker-seconds in 15 s are 80 %: ⌈2 · 0.8 / 0.6⌉ = 3 pods."""
+    state, starts = begun("reactive", small())
+    image = [s for s in starts if s.service == "image"]
+    assert len(image) == 2 and {small().node(s.node).domain for s in image} == {"west", "east"}
+    state, decision = later("reactive", state, starts, 5.0, services={"image": (1.0,) * 48})
+    assert decision.actions == (), "between two periods it only counts"
+    state, decision = later("reactive", state, starts, 15.0)
+    new = [a for a in decision.actions if isinstance(a, Start) and a.service == "image"]
+    assert len(new) == 1 and new[0].workers == 2 and "80 %" in decision.reasons[0]
+    starts = [*starts, *new]
+    state, decision = later("reactive", state, starts, 30.0)
+    assert not any(isinstance(a, Drain) for a in decision.actions), "it wanted three within the last 300 s"
+    drained = {}
+    for now in range(45, 346, 15):
+        state, decision = later("reactive", state, starts, float(now))
+        drained |= {a.id: now for a in decision.actions if isinstance(a, Drain)}
+    assert drained == {new[0].id: 330}, "the newest on the fullest node, once nothing within 300 s wanted it"
+
+
+def test_reactive_replaces_what_was_on_a_dead_node_after_the_eviction_time() -> None:
+    state, starts = begun("reactive", small(), evict=30.0)
+    gone = [s for s in starts if s.node == "n3"]
+    assert gone
+    alive = [s for s in starts if s.node != "n3"]
+    state, decision = later("reactive", state, alive, 15.0, dead=("n3",))
+    assert decision.actions == ()
+    state, decision = later("reactive", state, alive, 30.0, dead=("n3",))
+    state, decision = later("reactive", state, alive, 45.0, dead=("n3",))
+    back = [a for a in decision.actions if isinstance(a, Start)]
+    assert {a.service for a in back} <= {s.service for s in gone} and back
+    assert all(a.node != "n3" for a in back)
+
+
+def test_monolithic_has_the_whole_application_in_every_place() -> None:
+    model = e12(1)
+    _, starts = begun("monolithic", model, plan_load=1.0)
+    for o in model.ingresses:
+        here = {s.service for s in starts if model.node(s.node).domain == o.domain}
+        assert here == {m.name for m in model.services()}
+
+
+def test_genetic_is_reproducible_improves_on_its_first_generation_and_covers_the_plan() -> None:
+    model = e12(1)
+    policy = policies.get("genetic")
+    quick = {"generations": 0, "plan_load": 1.0}
+    assert policy.place(model, quick).instances == policy.place(model, quick).instances
+    values = [
+        float(policy.place(model, {"plan_load": 1.0, "generations": n}).explanation.rsplit(" ", 1)[1])
+        for n in (0, 20, 100)
+    ]
+    assert values[0] > values[1] > values[2]
+    placement = policy.place(model, {"plan_load": 1.0})
+    for m in model.core:
+        hosts = placement.instances[m.name]
+        assert len({model.node(v).domain for v in hosts}) >= 2
+        visits = sum(n.share for n in model.tasks for s in n.stages if s.service == m.name)
+        assert sum(0.75 * m.streams * model.node(v).speed / m.work for v in hosts) >= model.load * visits
