@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields, is_dataclass
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,8 @@ from testbed.record.tables import STAGE_OUTCOMES, TASK_OUTCOMES, Array, Names
 SCHEMA_VERSION = 1
 MARKER = "complete"
 EVENTS = "events.jsonl"
-CHUNK = 50_000  # rows that are Python objects at a time
+PER = 32  # rows in one statement
+CHUNK = 1_600 * PER  # rows that are Python objects at a time
 
 _TASKS = (
     "create table tasks (id integer primary key, ingress text, type text, at_s real, deadline_s real, outcome text,"
@@ -95,17 +97,19 @@ class RunFolder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         self.write(name, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
 
-    def write_rows(self, tasks: Array, stages: Array, names: Names) -> None:
-        """tasks.sqlite: one row per task and per stage visit, in the order given; codes as names, NaN as null."""
+    def write_rows(self, tasks: Array, stages: Iterable[Array], names: Names) -> None:
+        """tasks.sqlite: one row per task and per stage visit, in the order given; codes as names, NaN as null.
+
+        stages: the table in chunks.
+        """
         with self._whole("tasks.sqlite") as temporary, closing(sqlite3.connect(temporary)) as base:
             base.execute("pragma journal_mode=off")  # no half-written file is ever seen: it is renamed when whole
             base.execute("pragma synchronous=off")
             base.execute(_TASKS)
             base.execute(_STAGES)
-            for name, width, rows, tuples in (("tasks", 9, tasks, _task_tuples), ("stages", 10, stages, _stage_tuples)):
-                for i in range(0, len(rows), CHUNK):
-                    piece = tuples(rows[i : i + CHUNK], names)
-                    base.executemany(f"insert into {name} values ({','.join('?' * width)})", piece)
+            _insert(base, "tasks", 9, tasks, lambda rows: _task_tuples(rows, names))
+            for chunk in stages:
+                _insert(base, "stages", 10, chunk, lambda rows: _stage_tuples(rows, names))
             base.commit()
 
     def complete(self, latest: bool = True) -> None:
@@ -164,6 +168,22 @@ class RunFolder:
 def _unwritable(path: Path, error: Exception) -> str:
     why = getattr(error, "strerror", None) or error
     return f"{path}: the records can't be written ({why}), so this run has none; free some space and run it again"
+
+
+def _insert(
+    base: sqlite3.Connection, table: str, width: int, rows: Array, tuples: Callable[[Array], Iterable[tuple[Any, ...]]]
+) -> None:
+    """Many rows in one statement, PER of them: a third less time than one by one."""
+    row = f"({','.join('?' * width)})"
+    whole = len(rows) - len(rows) % PER
+    for i in range(0, whole, CHUNK):
+        values = list(chain.from_iterable(tuples(rows[i : min(i + CHUNK, whole)])))
+        step = PER * width
+        base.executemany(
+            f"insert into {table} values {','.join([row] * PER)}",
+            (values[k : k + step] for k in range(0, len(values), step)),
+        )
+    base.executemany(f"insert into {table} values {row}", tuples(rows[whole:]))
 
 
 def _named(column: Array, names: Sequence[str]) -> Iterable[str]:

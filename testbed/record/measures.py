@@ -88,24 +88,27 @@ def cost(
 
 
 def waiting(
-    stages: Array,
+    stages: Iterable[Array],
     services: Sequence[str],
     history: Sequence[tuple[float, Mapping[str, float]]],
     epsilons: Mapping[str, float],
 ) -> dict[str, Any]:
     """Per light service the share of its requests that waited longer than the budget w_m in force when they arrived.
 
-    history: (since, service → w_m), s, times ascending, the first before every arrival. A request dropped before
-    service waited until it was dropped; one that was lost with its instance is no observation of waiting.
+    stages: the table in chunks. history: (since, service → w_m), s, times ascending, the first before every arrival.
+    A request dropped before service waited until it was dropped; one that was lost with its instance is no
+    observation of waiting.
     """
     table = np.array([[budgets.get(m, np.nan) for m in services] for _, budgets in history])
-    since = np.searchsorted([t for t, _ in history], stages["arrived"], side="right") - 1
-    budget = table[since, stages["service"]]
-    end = np.where(np.isnan(stages["started"]), stages["finished"], stages["started"])
-    seen = ~np.isnan(budget) & ~np.isnan(end) & (stages["outcome"] != LOST)
-    over = seen & (end - stages["arrived"] > budget)
-    n = np.bincount(stages["service"][seen], minlength=len(services))
-    violated = np.bincount(stages["service"][over], minlength=len(services))
+    begins = [t for t, _ in history]
+    n, violated = np.zeros(len(services), int), np.zeros(len(services), int)
+    for s in stages:
+        budget = table[np.searchsorted(begins, s["arrived"], side="right") - 1, s["service"]]
+        end = np.where(np.isnan(s["started"]), s["finished"], s["started"])
+        seen = ~np.isnan(budget) & ~np.isnan(end) & (s["outcome"] != LOST)
+        over = seen & (end - s["arrived"] > budget)
+        n += np.bincount(s["service"][seen], minlength=len(services))
+        violated += np.bincount(s["service"][over], minlength=len(services))
     out = {}
     for m in sorted({m for _, budgets in history for m in budgets}):
         k = services.index(m)
@@ -115,14 +118,15 @@ def waiting(
 
 
 def node_utilisation(
-    stages: Array, cpu: Sequence[float], nodes: Mapping[str, float], start: float, end: float
+    stages: Iterable[Array], cpu: Sequence[float], nodes: Mapping[str, float], start: float, end: float
 ) -> dict[str, float]:
     """Busy CPU-seconds of each node over C_v × window. cpu: per service code, the cores a request holds while served.
 
-    nodes: name → C_v, in the order of the nodes' codes.
+    stages: the table in chunks. nodes: name → C_v, in the order of the nodes' codes.
     """
-    served = stages[~np.isnan(stages["started"]) & ~np.isnan(stages["finished"])]
-    inside = np.minimum(served["finished"], end) - np.maximum(served["started"], start)
-    held = np.maximum(inside, 0.0) * np.asarray(cpu)[served["service"]]
-    busy = np.bincount(served["node"], held, minlength=len(nodes))
+    busy = np.zeros(len(nodes))
+    for s in stages:
+        inside = np.minimum(s["finished"], end) - np.maximum(s["started"], start)
+        held = np.maximum(inside, 0.0) * np.asarray(cpu)[s["service"]]
+        busy += np.bincount(s["node"], np.nan_to_num(held), minlength=len(nodes))  # NaN: it was not served
     return {v: float(busy[k]) / (c * (end - start)) for k, (v, c) in enumerate(nodes.items())}

@@ -6,7 +6,7 @@ what did not happen is NaN. Fields are ordered so that nothing is padded but the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,23 +168,25 @@ class TaskBook:
 
 
 class Pile:
-    """A table that grows by pieces and is put together once, without ever holding it twice."""
+    """A table that grows by pieces and is never put together: millions of rows are read once, chunk by chunk."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._dtype, self._pieces = dtype, list[Array]()
+    def __init__(self, dtype: np.dtype[Any], chunk: int = 1 << 18) -> None:
+        self._dtype, self._chunk, self._pieces = dtype, chunk, list[Array]()
 
     def add(self, rows: Array) -> None:
         if len(rows):
             self._pieces.append(rows)
 
-    def rows(self) -> Array:
-        """All rows in the order they came."""
-        if len(self._pieces) != 1:
-            whole, here = np.empty(sum(map(len, self._pieces)), self._dtype), 0
-            self._pieces.reverse()
-            while self._pieces:
-                piece = self._pieces.pop()
-                whole[here : here + len(piece)] = piece
-                here += len(piece)
-            self._pieces = [whole]
-        return self._pieces[0]
+    def __len__(self) -> int:
+        return sum(map(len, self._pieces))
+
+    def chunks(self) -> Iterator[Array]:
+        """All rows in the order they came, pieces joined while they are no longer than a chunk; one empty of none."""
+        some, n = [np.empty(0, self._dtype)], 0
+        for piece in self._pieces:
+            if n and n + len(piece) > self._chunk:
+                yield np.concatenate(some)
+                some, n = [], 0
+            some.append(piece)
+            n += len(piece)
+        yield np.concatenate(some)

@@ -169,7 +169,7 @@ def _write(
 ) -> None:
     from testbed.report.page import page
 
-    folder.write_rows(journey.tasks.rows(), journey.stages.rows(), journey.names)
+    folder.write_rows(journey.tasks.rows(), journey.stages.chunks(), journey.names)
     metadata = {
         "run_id": run_id,
         "scenario_text": prepared.text,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from controller.decision import Migrate, Placement, Start
 from testbed.record import measures
 from testbed.record.folder import SCHEMA_VERSION, plain
-from testbed.record.tables import Array, Names
+from testbed.record.tables import Array, Pile
 from testbed.run.bound import of_tasks
 from testbed.run.loop import Journey, budgets_of
 from testbed.run.prepare import Prepared
@@ -29,9 +29,8 @@ def build(
     """The whole summary. world: World.measures(). tracks: the bandwidth played."""
     run = prepared.scenario.run
     start, end = run.warmup, run.warmup + run.duration
-    rows, stages = journey.tasks.rows(), journey.stages.rows()
+    rows = journey.tasks.rows()
     rows = rows[(start <= rows["at"]) & (rows["at"] < end)]
-    stages = stages[(start <= stages["arrived"]) & (stages["arrived"] < end)]
     rates, latencies = measures.by_type(rows, journey.names.types)
     lag = measures.quantile(rows["lag"], 0.99)
     summary: dict[str, Any] = {
@@ -53,9 +52,9 @@ def build(
         "placement": _placement(placement, placement_s),
         "migrations": _migrations(journey),
         "scalings": {"out": journey.scaled["out"], "in": journey.scaled["in"]},
-        "waiting": _waiting(prepared, journey, stages),
+        "waiting": _waiting(prepared, journey, _inside(journey.stages, start, end)),
         "faults": faults,
-        "utilisation": _utilisation(prepared, journey.names, stages, world, start, end),
+        "utilisation": _utilisation(prepared, journey, world, start, end),
         "controller": {
             "slots": len(journey.slots),
             "decide_s_p50": measures.quantile(journey.decide_s, 0.5),
@@ -136,7 +135,13 @@ def _migrations(journey: Journey) -> dict[str, Any]:
     }
 
 
-def _waiting(prepared: Prepared, journey: Journey, stages: Array) -> dict[str, Any]:
+def _inside(stages: Pile, start: float, end: float) -> Iterator[Array]:
+    """Chunks of the visits that arrived in the measured window."""
+    for chunk in stages.chunks():
+        yield chunk[(start <= chunk["arrived"]) & (chunk["arrived"] < end)]
+
+
+def _waiting(prepared: Prepared, journey: Journey, stages: Iterable[Array]) -> dict[str, Any]:
     light = {m.name for m in prepared.resolved.model.light}
     epsilons: dict[str, float] = {}
     for n in prepared.resolved.model.tasks:
@@ -148,7 +153,7 @@ def _waiting(prepared: Prepared, journey: Journey, stages: Array) -> dict[str, A
 
 
 def _utilisation(
-    prepared: Prepared, names: Names, stages: Array, world: Mapping[str, Any], start: float, end: float
+    prepared: Prepared, journey: Journey, world: Mapping[str, Any], start: float, end: float
 ) -> dict[str, Any]:
     model = prepared.resolved.model
     # a core instance holds its whole reservation for its κ_m streams; a light worker its own cores
@@ -157,7 +162,11 @@ def _utilisation(
     gateway_links = {k.name for k in prepared.resolved.topology.links if k.role == "gateway"}
     return {
         "nodes": measures.node_utilisation(
-            stages, [cpu[m] for m in names.services], {v.name: v.cpu for v in model.nodes}, start, end
+            _inside(journey.stages, start, end),
+            [cpu[m] for m in journey.names.services],
+            {v.name: v.cpu for v in model.nodes},
+            start,
+            end,
         ),
         "links": {k: v for k, v in links.items() if k not in gateway_links},
         "gateways": {k: v for k, v in links.items() if k in gateway_links},

@@ -3,11 +3,12 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from controller.decision import Drain
 from testbed.errors import CannotRun, InputError
-from testbed.record.folder import MARKER, RunFolder, plain, read, read_rows
+from testbed.record.folder import CHUNK, MARKER, PER, RunFolder, ask, plain, read, read_rows
 from testbed.record.tables import DONE, DROPPED, EXPIRED, ON_TIME, Names, stage_rows, task_rows
 from tests.load.builders import model
 
@@ -25,7 +26,7 @@ STAGES = stage_rows(
 def test_what_is_written_is_read(tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         folder.event("origin", 0.0, 0.0)
-        folder.write_rows(TASKS, STAGES, NAMES)
+        folder.write_rows(TASKS, [STAGES[:1], STAGES[1:]], NAMES)
         folder.write_json("summary.json", {"a": 1})
         folder.write_json("metadata.json", {"b": float("nan")})
         with pytest.raises(InputError, match="completion marker"):
@@ -46,6 +47,15 @@ def test_what_is_written_is_read(tmp_path):
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(
         ["events.jsonl", "tasks.sqlite", "summary.json", "metadata.json", MARKER]
     )
+
+
+@pytest.mark.parametrize("n", [0, 1, PER - 1, PER, PER + 1, 3 * CHUNK + PER + 5])
+def test_every_row_is_written_once_and_in_order(tmp_path, n):
+    tasks = np.repeat(TASKS[:1], n)
+    tasks["id"] = np.arange(1, n + 1)
+    with RunFolder(tmp_path / "run") as folder:
+        folder.write_rows(tasks, [], NAMES)
+    assert [i for (i,) in ask(tmp_path / "run", "select id from tasks order by rowid")] == list(range(1, n + 1))
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path):

@@ -60,25 +60,25 @@ def test_waiting_counts_what_was_dropped_in_the_queue_but_not_what_died():
             visit(started=9.0, finished=9.5, service=0),
         ]
     )
-    found = measures.waiting(rows, SERVICES, [(float("-inf"), {"m": 0.2})], {"m": 0.1})
+    found = measures.waiting([rows[:1], rows[1:]], SERVICES, [(float("-inf"), {"m": 0.2})], {"m": 0.1})
     assert found == {"m": {"epsilon": 0.1, "violation_rate": pytest.approx(2 / 3), "n": 3}}
 
 
 def test_waiting_is_held_against_the_budget_of_its_time():
     rows = stage_rows([visit(t, t + 0.3, t + 0.4) for t in (0.5, 1.0, 4.9, 5.0)])
     history = [(float("-inf"), {}), (1.0, {"m": 0.2}), (5.0, {"m": 0.4})]
-    found = measures.waiting(rows, SERVICES, history, {"m": 0.1})
+    found = measures.waiting([rows[:1], rows[1:]], SERVICES, history, {"m": 0.1})
     assert found["m"]["n"] == 3 and found["m"]["violation_rate"] == pytest.approx(2 / 3)
 
 
 def test_waiting_of_nothing():
     nothing = np.empty(0, STAGES)
-    assert measures.waiting(nothing, SERVICES, [(float("-inf"), {})], {}) == {}
-    found = measures.waiting(nothing, SERVICES, [(float("-inf"), {"m": 0.2})], {"m": 0.1})
+    assert measures.waiting([nothing], SERVICES, [(float("-inf"), {})], {}) == {}
+    found = measures.waiting([nothing], SERVICES, [(float("-inf"), {"m": 0.2})], {"m": 0.1})
     assert found == {"m": {"epsilon": 0.1, "violation_rate": None, "n": 0}}
 
 
 def test_node_utilisation_is_cut_at_the_window():
     rows = stage_rows([visit(started=-1.0, finished=3.0, node=1), visit(started=4.0, outcome=LOST, node=1)])
-    found = measures.node_utilisation(rows, [7.0, 2.0], {"idle": 1.0, "n": 4.0}, 0.0, 10.0)
+    found = measures.node_utilisation([rows[:1], rows[1:]], [7.0, 2.0], {"idle": 1.0, "n": 4.0}, 0.0, 10.0)
     assert found == {"idle": 0.0, "n": pytest.approx(0.15)}

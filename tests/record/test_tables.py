@@ -62,11 +62,10 @@ def test_ids_carry_on():
         book.offer(tasks(4))
 
 
-def test_a_pile_keeps_its_order():
-    pile = Pile(TASKS)
-    assert len(pile.rows()) == 0
-    for ids in ((1, 2), (), (3,)):
+def test_a_pile_keeps_its_order_and_joins_what_is_small():
+    pile = Pile(TASKS, chunk=4)
+    assert [len(c) for c in pile.chunks()] == [0]
+    for ids in ((1, 2), (), (3,), (4, 5), (6, 7, 8, 9, 10, 11), (12,)):
         pile.add(tasks(*ids))
-    assert pile.rows()["id"].tolist() == [1, 2, 3]
-    pile.add(tasks(4))
-    assert pile.rows()["id"].tolist() == pile.rows()["id"].tolist() == [1, 2, 3, 4]
+    assert [c["id"].tolist() for c in pile.chunks()] == [[1, 2, 3], [4, 5], [6, 7, 8, 9, 10, 11], [12]]
+    assert len(pile) == 12
