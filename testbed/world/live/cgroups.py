@@ -136,6 +136,29 @@ class Cgroups:
         inside = {c for line in lines for c in line.split(":")[1].split(",") if below in line.split(":", 2)[2] + "/"}
         return wanted <= inside
 
+    def container(self, controller: str, path: str, container: str) -> Path:
+        """Folder of a container of the node at `path`; controller: "" on v2."""
+        leaf = f"docker-{container}.scope" if self.driver == "systemd" else container
+        return self._folder(controller, path) / leaf
+
+    def frozen(self, path: str, container: str) -> bool:
+        """Has somebody paused this container? False where there is no freezer, or no container any more."""
+        try:
+            if self.version == 2:
+                return "frozen 1" in (self.container("", path, container) / "cgroup.events").read_text()
+            return "THAWED" not in (self.container("freezer", path, container) / "freezer.state").read_text()
+        except (OSError, KeyError):
+            return False
+
+    def first_process(self, path: str, container: str) -> int | None:
+        """Pid of a running container's first process, which is number 1 inside; None: the kernel does not tell."""
+        try:
+            folder = self.container("cpu" if self.version == 1 else "", path, container)
+            pids = sorted(map(int, (folder / "cgroup.procs").read_text().split()))
+            return next((pid for pid in pids if _number_inside(pid) == 1), None)
+        except (OSError, KeyError):
+            return None
+
     def _folder(self, controller: str, path: str) -> Path:
         if self.driver == "systemd":
             parent, leaf = slice_name(path.rpartition("/")[0] or path), slice_name(path)
@@ -156,6 +179,12 @@ class Cgroups:
             folder = folder / part
             folder.mkdir(exist_ok=True)
         (folder / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+
+
+def _number_inside(pid: int) -> int:
+    """The process's id in its innermost pid namespace."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
 
 
 def same(found: Limits, asked: Limits) -> bool:

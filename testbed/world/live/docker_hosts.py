@@ -1,9 +1,9 @@
 """Edge nodes as pods, services as containers that join them, through the Docker API.
 
-A pod is a pause container with no network of its own making (`network_mode=none`: the wiring is done from outside)
-and a cgroup with the node's limits. A service joins the pod's network namespace and cgroup. Inside a service,
-/run/shaketable holds the run's control socket (`hub.sock`) and /run/shaketable/node the node's busy counter
-(`busy`). Containers get no capability, a read-only root and a bounded log.
+A pod (pod.py) is a pause container in an empty network namespace, wired from outside, and a cgroup with the node's
+limits. A service joins the pod's network namespace and cgroup. Inside a service, /run/shaketable holds the run's
+control socket (`hub.sock`) and /run/shaketable/node the node's busy counter (`busy`). Containers get a read-only root
+and a bounded log, services no capability.
 """
 
 from __future__ import annotations
@@ -22,28 +22,19 @@ from typing import Any
 from testbed.errors import CannotRun
 from testbed.world.live import cgroups, engine, undo
 from testbed.world.live.cgroups import Cgroups, Limits, same
+from testbed.world.live.difference import Difference
 from testbed.world.live.images import PROGRAMS
 from testbed.world.live.ledger import Ledger
 from testbed.world.live.names import LABEL, Names
+from testbed.world.live.pod import PAUSE, Pod, netns, own_network, settled
 
 __all__ = ["DockerHosts", "Limits", "Pod", "Started"]
 
 INSIDE = "/run/shaketable"  # docs/wire.md
 BUSY_BYTES = 1024  # 256 slots of 4 bytes, docs/wire.md
-PAUSE, STUB, GATEWAY = (("python3", PROGRAMS[part]) for part in ("pause", "stub", "gateway"))
+STUB, GATEWAY = (("python3", PROGRAMS[part]) for part in ("stub", "gateway"))
 PIDS = 256  # processes and threads of one container: a runaway service can't take the machine with it
 LOG = {"type": "json-file", "config": {"max-size": "1m", "max-file": "1"}}
-
-
-@dataclass(frozen=True, slots=True)
-class Pod:
-    """A node as it runs. container: Docker id; netns: inode of its network namespace; cgroup: path below the roots."""
-
-    name: str
-    container: str
-    pid: int
-    netns: int
-    cgroup: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +57,16 @@ class DockerHosts:
         self.names, self.ledger, self.image, self.folder = names, ledger, image, folder
         self.client = engine.connect()
         self.api = self.client.api
-        self.cgroups = Cgroups(str(self.api.info().get("CgroupDriver", "cgroupfs")))
+        info = self.api.info()
+        self.cgroups = Cgroups(str(info.get("CgroupDriver", "cgroupfs")))
+        self._maps_users = any("userns" in o or "rootless" in o for o in info.get("SecurityOptions") or ())
         self.pods: dict[str, Pod] = {}
         self._limits: dict[str, Limits] = {}
         self.services: dict[str, Started] = {}
         self._undo: dict[str, int] = {}  # container name → its ledger entry
         self._cgroup_undo: list[int] = []
         self._alive: dict[str, int] = {}  # service → pidfd
+        self._pod_fds: dict[str, int] = {}  # node → pidfd
         self._lock = threading.Lock()
         self.ctl = folder / "ctl"
         (self.ctl / "node").mkdir(parents=True, exist_ok=True)  # where the node's own folder is mounted
@@ -80,7 +74,11 @@ class DockerHosts:
     # ── nodes ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start_pods(self, limits: Mapping[str, Limits], command: Sequence[str] = PAUSE) -> dict[str, Pod]:
-        """A pod per host, in threads; all, or CannotRun and none."""
+        """A pod per host, in threads; all, or CannotRun and none.
+
+        command: what holds the namespace. PAUSE makes its own, except under a daemon that maps users, where Docker
+        does, as it does for any other command.
+        """
         paths = {host: self.cgroup(host) for host in limits}
         top = [self.names.cgroup, *paths.values()]
         self._cgroup_undo += self.ledger.add_all([("cgroup", {"path": path}) for path in top])
@@ -88,20 +86,25 @@ class DockerHosts:
             self.cgroups.create(paths[host], limit)
             self._make_node_folder(host)
         self._announce([self._pod_name(host) for host in limits])
+        words, network = own_network(command, self._maps_users)
 
         def start(host: str) -> Pod:
-            container = self._create(self._pod_name(host), command, host, hostname=_safe(host), network_mode="none")
-            pid = self._start(container)
-            return Pod(host, container, pid, netns(pid), paths[host])
+            container = self._create(self._pod_name(host), words, host, hostname=_safe(host), **network)
+            pid = self._start(container, host)
+            return Pod(host, container, pid, 0, paths[host])
 
-        outcomes = engine.each(start, limits)
-        failures = [error for _, _, error in outcomes if error is not None]
-        if failures:
+        try:
+            outcomes = engine.each(start, limits)
+            for error in (error for _, _, error in outcomes if error is not None):
+                raise error
+            pods = settled([made for _, made, _ in outcomes if made is not None], self._last_words)
+        except Exception:
             self._remove_containers([self._pod_name(host) for host in limits])
             self._remove_cgroups()
-            raise failures[0]
+            raise
         self._limits.update(limits)
-        self.pods.update({pod.name: pod for _, pod, _ in outcomes if pod is not None})
+        self.pods.update({made.name: made for made in pods})
+        self._pod_fds.update({made.name: _watch(made.pid) for made in pods})
         return dict(self.pods)
 
     def cgroup(self, host: str) -> str:
@@ -132,10 +135,10 @@ class DockerHosts:
 
         limits: its own, below the node's. CannotRun leaves nothing of it behind.
         """
-        pod = self.pods[node]
+        its_pod = self.pods[node]
         name = self._service_name(id, node)
         self._announce([name])
-        more: dict[str, Any] = {"network_mode": f"container:{pod.container}"}
+        more: dict[str, Any] = {"network_mode": f"container:{its_pod.container}"}
         if limits is not None and limits.cpu is not None:
             more["nano_cpus"] = int(limits.cpu * 1e9)
         if limits is not None and limits.memory is not None:
@@ -144,7 +147,7 @@ class DockerHosts:
             begin = time.monotonic()
             container = self._create(name, command, node, environment=environment, mounts=mounts, **more)
             created = time.monotonic()
-            pid = self._start(container)
+            pid = self._start(container, node)
             started = Started(id, node, container, pid, created - begin, time.monotonic() - created)
             watched = _watch(pid)
         except Exception:
@@ -197,14 +200,24 @@ class DockerHosts:
             alive = dict(self._alive)
         if not alive:
             return []
-        poll = select.poll()
-        for descriptor in alive.values():
-            poll.register(descriptor, select.POLLIN)
-        ended = {descriptor for descriptor, _ in poll.poll(0)}
-        gone = [id for id, descriptor in alive.items() if descriptor in ended]
+        gone = _ended(alive)
         for id in gone:
             self._forget(id)
         return gone
+
+    def astray(self) -> list[Difference]:
+        """Nodes whose own container is dead, and containers that somebody paused; asks the kernel only."""
+        found = [Difference(f"node {v}", "its container", "running", "dead") for v in _ended(self._pod_fds)]
+        dead = {d.name for d in found}
+        with self._lock:
+            services = [self.services[id] for id in self._alive]
+        watched = [(f"node {p.name}", p.cgroup, p.container) for p in self.pods.values()]
+        watched += [(f"service {s.id}", self.pods[s.node].cgroup, s.container) for s in services]
+        return found + [
+            Difference(name, "its container", "running", "paused")
+            for name, path, container in watched
+            if name not in dead and self.cgroups.frozen(path, container)
+        ]
 
     def why(self, id: str) -> str:
         """How a service's container ended, with its last words."""
@@ -217,6 +230,9 @@ class DockerHosts:
             return f"its container is gone ({engine.words(error)})"
         cause = "out of memory" if state.get("OOMKilled") else f"exit {state.get('ExitCode')}"
         return f"{cause}; last log lines: {self.logs(id, 5).strip() or '(none)'}"
+
+    def _last_words(self, container: str) -> str:
+        return str(self.api.logs(container, tail=5).decode("utf-8", "replace").strip())
 
     def logs(self, id: str, tail: int = 50) -> str:
         """Last lines a service, or a node's pause, wrote."""
@@ -257,6 +273,8 @@ class DockerHosts:
         begin = time.monotonic()
         for id in list(self._alive):
             self._forget(id)
+        while self._pod_fds:
+            os.close(self._pod_fds.popitem()[1])
         removed = self._remove_containers(None)
         middle = time.monotonic()
         self._remove_cgroups()
@@ -314,13 +332,19 @@ class DockerHosts:
             raise CannotRun(f"Docker did not create {name}: {engine.words(error)}") from error
         return str(made["Id"])
 
-    def _start(self, container: str) -> int:
-        """Start a created container; pid of its first process. CannotRun with its last words when it ends at once."""
+    def _start(self, container: str, node: str) -> int:
+        """Start a created container; pid of its first process. CannotRun with its last words when it ends at once.
+
+        The kernel's list of the container's processes saves a question to the daemon; where it does not tell, the
+        daemon does.
+        """
         try:
             self.api.start(container)
+            if pid := self.cgroups.first_process(self.cgroup(node), container):
+                return pid
             state = self.api.inspect_container(container)["State"]
             if not state["Pid"]:
-                said = self.api.logs(container, tail=5).decode("utf-8", "replace").strip()
+                said = self._last_words(container)
                 raise CannotRun(f"container {container[:12]} ended at once (exit {state['ExitCode']}): {said}")
             return int(state["Pid"])
         except CannotRun:
@@ -369,12 +393,13 @@ class DockerHosts:
             os.close(descriptor)
 
 
-def netns(pid: int) -> int:
-    """Inode of the process's network namespace; 0 when the process is gone."""
-    try:
-        return os.stat(f"/proc/{pid}/ns/net").st_ino
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+def _ended(descriptors: Mapping[str, int]) -> list[str]:
+    """Those whose process is dead."""
+    poll = select.poll()
+    for descriptor in descriptors.values():
+        poll.register(descriptor, select.POLLIN)
+    ended = {descriptor for descriptor, _ in poll.poll(0)}
+    return [name for name, descriptor in descriptors.items() if descriptor in ended]
 
 
 def _watch(pid: int) -> int:

@@ -6,6 +6,7 @@ Linux interface names are at most 15 bytes, so global names use indices: `sk1a2b
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 LABEL = "shaketable.run"  # container label, OVS external_ids key, cgroup folder
@@ -35,6 +36,11 @@ class Names:
     def port(self, link_index: int, end: str) -> str:
         """Switch-side (host namespace) interface of a link's end, end "a" or "b"."""
         return f"{self.prefix}{link_index}{end}"
+
+    @property
+    def group(self) -> int:
+        """Of the run's interfaces in the host's namespace (`ip link … group`): they are deleted all at once by it."""
+        return zlib.crc32(self.run_id.encode()) & 0x3FFFFFFF | 1 << 30
 
     def container(self, name: str) -> str:
         return f"shaketable-{self.tag}-{name}"

@@ -8,28 +8,31 @@ in that order, with everything in the ledger before it is made. Mininet's API is
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from testbed.errors import CannotRun
 from testbed.topology.model import Link, Topology
 from testbed.world.live import ovs, ovs_verify, wiring
 from testbed.world.live.capabilities import Capabilities
+from testbed.world.live.difference import Difference
 from testbed.world.live.docker_hosts import Pod
 from testbed.world.live.ledger import Ledger, start_time
-from testbed.world.live.links import choice
+from testbed.world.live.links import choice, kernel, netem
 from testbed.world.live.links.base import Counters, End, LinkBackend, WireLink, alike
 from testbed.world.live.links.relay import Relay
 from testbed.world.live.mininet_api import Net
 from testbed.world.live.names import LABEL, Names
+from testbed.world.live.netlink import Channel
 from testbed.world.live.openflow import PathControl
 from testbed.world.live.openflow_paths import Plan, table
+from testbed.world.live.phases import Clock
 
-THREADS = 2  # readers of links at a time: the calls are mostly fork and exec
 CONNECT_S = 30.0  # for all switches to connect and be written; 60 of them take about 2 s on a busy machine
 SWITCH_HEARS_S = 0.5  # real s until a switch must have noticed a carrier; 10 to 90 ms were seen
 
@@ -37,7 +40,8 @@ SWITCH_HEARS_S = 0.5  # real s until a switch must have noticed a carrier; 10 to
 class Network:
     """build → (use) → stop. pods: host → its namespace. needs: link → what will change on it during the run.
 
-    detection_s: wire seconds until path control reacts to a port's change of state. seed: of jitter and loss.
+    detection_s: wire seconds until path control reacts to a port's change of state. seed: of jitter and loss. clock:
+    where the time goes. control: not configured yet; one that has begun meanwhile is there when the switches are.
     """
 
     def __init__(
@@ -50,9 +54,12 @@ class Network:
         caps: Capabilities,
         detection_s: float,
         seed: int = 0,
+        clock: Clock | None = None,
+        control: PathControl | None = None,
     ) -> None:
         self.names, self.topology, self.pods, self.ledger, self.caps = names, topology, pods, ledger, caps
         self.seed = seed
+        self.clock = clock or Clock()
         self.hosts = (*topology.nodes, *topology.ingresses)
         #: host → path of its network namespace
         self.namespaces = {h.name: f"/proc/{pods[h.name].pid}/ns/net" for h in self.hosts}
@@ -67,9 +74,12 @@ class Network:
         self._backends: dict[str, LinkBackend] = {}
         self.bridges = self._bridges()
         self.plan = self._plan(detection_s)
-        self.control = PathControl(names, ledger, sys.executable)
+        self.control = control or PathControl(names, ledger, sys.executable)
         self.net: Net | None = None
         self._made: list[tuple[Callable[[], None], list[int]]] = []  # how to remove each part, and its ledger entries
+        self._touched: dict[str, float] = {}  # link → when our last change of it ended, monotonic s
+        self.playing: set[str] = set()  # links that follow a track: their rates change by themselves
+        self._attached: int | None = None  # how many of those were there before the switches
         self._committed = False
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -92,12 +102,19 @@ class Network:
             return
         self._committed = True
         self._made.append((self.control.stop, []))
-        self.control.begin()  # os-ken needs a second to start; meanwhile the interfaces are made
-        self._make_links()
-        self._make_switches()
-        wiring.wire(self._wires)
-        self.control.wait_connected(CONNECT_S)
-        if problems := self.verify():
+        self.control.begin()
+        for phase, work in (
+            ("links", self._make_links),
+            ("path control", self._configure_control),
+            ("switches", self._make_switches),
+            ("addresses", lambda: wiring.wire(self._wires)),
+            ("flows", lambda: self.control.wait_connected(CONNECT_S)),
+        ):
+            with self.clock.phase(phase):
+                work()
+        with self.clock.phase("read-back"):
+            problems = self.verify()
+        if problems:
             raise CannotRun("the network is not as it should be:\n" + "\n".join(f"  {p}" for p in problems))
 
     def remove(self) -> None:
@@ -105,8 +122,17 @@ class Network:
 
         A part that can't be removed does not keep the others; its ledger entries stay open for the reaper.
         """
+        self._remove(keep=0)
+
+    def detach(self) -> None:
+        """Only the switches, and with them every frame's way: the rest goes best after the pods have gone, and taken
+        their ends of the links along."""
+        if self._attached is not None:
+            self._remove(keep=self._attached)
+
+    def _remove(self, keep: int) -> None:
         troubles = []
-        while self._made:
+        while len(self._made) > keep:
             part, entries = self._made.pop()
             try:
                 part()
@@ -129,20 +155,59 @@ class Network:
 
     def verify(self) -> list[str]:
         """What differs from what was asked for, one sentence each: links, ports, flows, addresses. Empty: nothing."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            found = [line for lines in pool.map(self._check_link, self._links) for line in lines]
-        found += ovs_verify.bridges(self.bridges, self.names.run_id, self.caps.ovs.datapath, self.control.port)
+        found = [line for name in self._links for line in self._check_link(name)]
+        found += map(str, self.compare_bridges(ovs.state_of([b.name for b in self.bridges])))
         state = self.control.status()
         found += [f"switch {site} is not connected to os-ken" for site in state["missing"]]
         expected = table(self.plan, frozenset(state["down"]))
-        found += ovs_verify.flows(self.bridges, self._sites(), expected, self.plan.cookie)
+        found += map(str, ovs_verify.flows(self.bridges, self._sites(), expected, self.plan.cookie))
         return found + wiring.check(self._wires)
+
+    def compare_bridges(self, states: Mapping[str, ovs.BridgeState]) -> list[Difference]:
+        """Bridges and ports as found against those made."""
+        datapath, port = self.caps.ovs.datapath, self.control.port
+        return ovs_verify.bridges(self.bridges, states, self.names.run_id, datapath, port)
+
+    def audit_flows(self) -> list[Difference]:
+        """What the switches hold against what was written, by way of os-ken; nothing while it is dead."""
+        try:
+            return self.control.audit()
+        except (CannotRun, TimeoutError):  # its death is an event of its own
+            return []
+
+    @contextmanager
+    def own(self, link: str) -> Iterator[None]:
+        """Within the body we change the link ourselves: the watch for drift takes what it finds there."""
+        self._touched[link] = math.inf
+        try:
+            yield
+        finally:
+            self._touched[link] = time.monotonic()
+
+    def touched(self, within_s: float) -> frozenset[str]:
+        """Links of which a change of ours is under way, or ended in the last `within_s` seconds."""
+        since = time.monotonic() - within_s
+        return frozenset(link for link, at in self._touched.items() if at >= since)
+
+    def interfaces_of(self, link: str) -> set[str]:
+        """Of a link, in the host's namespace."""
+        wire = self._links[link]
+        middles = netem.place(wire).middles if self._choice[link] == "netem" else ()
+        return {*self._switch_ports(link), *middles}
+
+    def link_namespaces(self) -> dict[str, set[str | None]]:
+        """Link → paths of the namespaces it has interfaces in, None for the host's."""
+        return {name: {k.a.netns, k.b.netns, None} for name, k in self._links.items()}
 
     def set_link_state(self, link: str, up: bool) -> tuple[bool, str]:
         """Take a link down or up. (whether kernel and switches say it is so now, what they said).
 
         The switches hear of a carrier some milliseconds later; they get SWITCH_HEARS_S for it.
         """
+        with self.own(link):
+            return self._set_link_state(link, up)
+
+    def _set_link_state(self, link: str, up: bool) -> tuple[bool, str]:
         self.backend(link).set_state(link, up)
         if up:
             self._rewire(link)
@@ -268,14 +333,25 @@ class Network:
                 pid = backend.pid
                 entries.append(self.ledger.add("process", what="link relay", pid=pid, start_time=start_time(pid)))
             backend.create(links)
+        ports = [p for name in self._links for p in self._switch_ports(name)]
+        kernel.run(["ip", "-batch", "-"], text="".join(f"link set dev {p} group {self.names.group}\n" for p in ports))
+        self._made.append((self._delete_ports, []))
+
+    def _delete_ports(self) -> None:
+        """All at once; those of the pods go with them. What a backend has beside is its own to remove."""
+        with Channel(None) as channel:
+            channel.delete_group(self.names.group)
+
+    def _configure_control(self) -> None:
+        self.control.start()
+        self.control.configure(self.plan)
 
     def _make_switches(self) -> None:
         bridges = [b.name for b in self.bridges]
-        port = self.control.start()
-        self.control.configure(self.plan)
+        self._attached = len(self._made)
         entries = self.ledger.add_all([("bridge", {"name": name}) for name in bridges])
         self._made.append((lambda: ovs.remove(bridges, self.names.run_id), entries))
-        ovs.create(self.bridges, self.names.run_id, self.caps.ovs.datapath, port)
+        ovs.create(self.bridges, self.names.run_id, self.caps.ovs.datapath, self.control.port)
 
     def _rewire(self, link: str) -> None:
         """A host's interface that was down has lost its route and neighbours: write them again."""

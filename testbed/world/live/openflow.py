@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from testbed.errors import CannotRun
+from testbed.world.live.difference import Difference
 from testbed.world.live.ledger import marked_environment, start_time
 from testbed.world.live.names import Names
 from testbed.world.live.openflow_paths import Plan
@@ -66,7 +67,9 @@ class PathControl:
         return self._process is not None and self._process.poll() is None
 
     def begin(self) -> None:
-        """Start the process without waiting for it; `start` waits."""
+        """Start the process without waiting for it; `start` waits. Does nothing when it has begun."""
+        if self._process is not None:
+            return
         self._entries.append(self.ledger.add("process", what="os-ken"))
         environment = marked_environment(self.names.run_id)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -87,8 +90,7 @@ class PathControl:
 
     def start(self) -> int:
         """Start the process if `begin` has not; returns the port it listens on."""
-        if self._process is None:
-            self.begin()
+        self.begin()
         if not self._listening.wait(PATIENCE_S) or not self.alive:
             raise CannotRun(f"os-ken did not start within {PATIENCE_S:.0f} s{self._said()}")
         return self.port
@@ -135,6 +137,11 @@ class PathControl:
         """{site: {"packets": {host: n}, "missed": packets that matched no flow}} since the flows were written."""
         found: Mapping[str, Any] = self._call("counters")["counters"]
         return found
+
+    def audit(self) -> list[Difference]:
+        """Where a connected switch does not hold what was written. Counts of all, and one switch whole in turn."""
+        found = self._call("audit")["differences"]
+        return [Difference(f"switch {site}", what, expected, is_) for site, what, expected, is_ in found]
 
     def restart(self) -> None:
         """After its death: again on the same port with the same plan; the switches reconnect by themselves."""

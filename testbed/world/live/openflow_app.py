@@ -50,6 +50,7 @@ class PathApp(app_manager.OSKenApp):
         self.seen: dict[str, tuple[bool, float]] = {}  # link → (up, when its port said so), not reacted to yet
         self.down: frozenset[str] = frozenset()  # what the paths avoid
         self.waiters: list[int] = []
+        self.turn = 0  # of the switches, to tell their flows whole
         self.count: Counter[str] = Counter()
 
     def start(self) -> Any:
@@ -72,13 +73,20 @@ class PathApp(app_manager.OSKenApp):
     def on_error(self, event: Any) -> None:
         self.inbox.put(("error", event.msg))
 
-    @set_ev_cls([ofp_event.EventOFPBarrierReply, ofp_event.EventOFPFlowStatsReply], MAIN_DISPATCHER)
+    @set_ev_cls(
+        [
+            ofp_event.EventOFPBarrierReply, ofp_event.EventOFPFlowStatsReply,
+            ofp_event.EventOFPAggregateStatsReply, ofp_event.EventOFPGroupDescStatsReply,
+        ],
+        MAIN_DISPATCHER,
+    )  # fmt: skip
     def on_answer(self, event: Any) -> None:
         msg = event.msg
         done, parts = self.pending.get((msg.datapath.id, msg.xid), (None, []))
         if done is None:
             return
-        parts.extend(getattr(msg, "body", None) or [])
+        body = getattr(msg, "body", None) or []
+        parts.extend(body if isinstance(body, list) else [body])
         if not getattr(msg, "flags", 0) & ofproto_v1_3.OFPMPF_REPLY_MORE:
             done.set()
 
@@ -151,6 +159,8 @@ class PathApp(app_manager.OSKenApp):
             answer = self._status()
         elif what == "counters":
             answer = {"counters": self._counters()}
+        elif what == "audit":
+            answer = {"differences": self._audit()}
         elif what == "quit":
             self._send({"t": "reply", "id": ident})
             os._exit(0)
@@ -287,11 +297,56 @@ class PathApp(app_manager.OSKenApp):
             found[site] = {"packets": packets, "missed": sum(f.packet_count for f in flows if f.priority == 0)}
         return found
 
-    def _flow_request(self, datapath: Any) -> Any:
+    def _audit(self) -> list[list[Any]]:
+        """[site, what, expected, found] where a switch does not hold what was written.
+
+        Every switch counts its flows, ours and all. One whose counts are wrong, and one more in turn, tells them whole
+        (os-ken takes 0.1 ms to read a flow): a flow whose action alone was changed is found when its switch's turn
+        comes.
+        """
+        assert self.plan is not None
+        there = list(self.datapaths.items())
+        asked = [(s, d, [self._post(d, self._count_request(d, mask)) for mask in (MASK, 0)]) for s, d in there]
+        suspects = {there[self.turn % len(there)][0]} if there else set()
+        self.turn += 1
+        for site, datapath, requests in asked:
+            ours, every = ((a[0].flow_count if a else None) for a in (self._await(datapath, xid) for xid in requests))
+            if ours != len(self.held.get(site, {})) + 1 or every != ours:  # one more: the drop at the end
+                suspects.add(site)
+        return [found for site, datapath in there if site in suspects for found in self._differences(site, datapath)]
+
+    def _differences(self, site: str, datapath: Any) -> list[list[Any]]:
+        assert self.plan is not None
+        flows = self._ask(datapath, self._flow_request(datapath, mask=0))
+        groups = self._ask(datapath, datapath.ofproto_parser.OFPGroupDescStatsRequest(datapath, 0))
+        if flows is None or groups is None:
+            return []  # it has gone, which is an event of its own
+        ours = {f.match.get("eth_dst"): _output(f) for f in flows if f.cookie == self.plan.cookie and f.priority}
+        held = self.held.get(site, {})
+        found = [
+            [site, f"frames to {mac}", f"output port {held.get(mac)}", f"output port {ours.get(mac)}"]
+            for mac in sorted(held.keys() | ours.keys(), key=str)
+            if held.get(mac) != ours.get(mac)
+        ]
+        if not any(f.cookie == self.plan.cookie and not f.priority for f in flows):
+            found.append([site, "the drop of what matches nothing", "there", "missing"])
+        strange = [f"flow {f.match}, priority {f.priority}" for f in flows if f.cookie != self.plan.cookie]
+        strange += [f"group {g.group_id}" for g in groups]
+        return found + [[site, text, None, "there"] for text in strange]
+
+    def _count_request(self, datapath: Any, mask: int) -> Any:
+        assert self.plan is not None
+        ofp = datapath.ofproto
+        everything = datapath.ofproto_parser.OFPMatch()
+        return datapath.ofproto_parser.OFPAggregateStatsRequest(
+            datapath, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, self.plan.cookie, mask, everything
+        )
+
+    def _flow_request(self, datapath: Any, mask: int = MASK) -> Any:
         assert self.plan is not None
         ofp = datapath.ofproto
         return datapath.ofproto_parser.OFPFlowStatsRequest(
-            datapath, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, self.plan.cookie, MASK
+            datapath, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, self.plan.cookie, mask
         )
 
     def _post(self, datapath: Any, message: Any) -> int:
@@ -315,6 +370,13 @@ class PathApp(app_manager.OSKenApp):
             for ident in self.waiters:
                 self._send({"t": "reply", "id": ident})
             self.waiters.clear()
+
+
+def _output(flow: Any) -> Any:
+    """The port its last action sends to; its actions in words where that is none of ours."""
+    actions = [a for i in flow.instructions for a in getattr(i, "actions", ())]
+    known = len(actions) == 2 and hasattr(actions[-1], "port")
+    return actions[-1].port if known else f"{[type(a).__name__ for a in actions]}"
 
 
 def _is_down(port: Any, ofp: Any) -> bool:

@@ -96,24 +96,28 @@ def remove(names: Sequence[str], run_id: str) -> None:
 
 def state_of(names: Sequence[str]) -> dict[str, BridgeState]:
     """What Open vSwitch has under these names; one that does not exist is missing. All in one call."""
+    return states(_tables(), names)
+
+
+def states(tables: Mapping[str, Mapping[str, Mapping[str, Any]]], names: Sequence[str]) -> dict[str, BridgeState]:
+    """Out of {table: {uuid: {column: cell in OVSDB's JSON}}}; columns that are not there read as unknown."""
     wanted = set(names)
-    bridges, ports, interfaces, controllers = _tables()
-    by_port = {p["_uuid"]: (p["name"], p["interfaces"]) for p in ports}
-    by_interface = {i["_uuid"]: i for i in interfaces}
+    rows = {t: {u: {k: _value(k, v) for k, v in r.items()} for u, r in by.items()} for t, by in tables.items()}
+    ports, interfaces, controllers = rows["Port"], rows["Interface"], rows["Controller"]
     found = {}
-    for b in bridges:
+    for b in rows["Bridge"].values():
         if b["name"] not in wanted:
             continue
-        members = [(n, by_interface[u]) for p in b["ports"] if p in by_port for n, us in [by_port[p]] for u in us]
-        mine = [c for c in controllers if c["_uuid"] in b["controller"]]
+        members = [interfaces[u] for p in b["ports"] if p in ports for u in ports[p]["interfaces"] if u in interfaces]
+        mine = [controllers[u] for u in b["controller"] if u in controllers]
         found[b["name"]] = BridgeState(
             int((b["datapath_id"] or ["0"])[0], 16),
             b["datapath_type"],
             (b["fail_mode"] or [""])[0],
             b["external_ids"].get(LABEL),
             tuple(c["target"] for c in mine),
-            all(c["is_connected"] for c in mine) if mine else None,
-            {name: _port_state(i) for name, i in members if name != b["name"]},
+            all(c.get("is_connected") for c in mine) if mine else None,
+            {i["name"]: _port_state(i) for i in members if i["name"] != b["name"]},
         )
     return found
 
@@ -137,7 +141,7 @@ def _port_state(interface: Mapping[str, Any]) -> PortState:
         number[0] if number and number[0] > 0 else None,
         (interface["error"] or [""])[0],
         interface["external_ids"].get(LABEL),
-        (interface["link_state"] or [""])[0] == "up",
+        (interface.get("link_state") or [""])[0] == "up",
     )
 
 
@@ -192,7 +196,7 @@ def _chunks(commands: Sequence[list[str]]) -> list[list[list[str]]]:
     return chunks
 
 
-def _tables() -> list[list[dict[str, Any]]]:
+def _tables() -> dict[str, dict[str, dict[str, Any]]]:
     wanted = {
         "Bridge": "_uuid,name,ports,controller,datapath_id,datapath_type,fail_mode,external_ids",
         "Port": "_uuid,name,interfaces",
@@ -200,9 +204,13 @@ def _tables() -> list[list[dict[str, Any]]]:
         "Controller": "_uuid,target,is_connected",
     }
     commands = [[f"--columns={columns}", "list", name] for name, columns in wanted.items()]
-    lines = _vsctl(commands, "--format=json").splitlines()
-    tables = [json.loads(line) for line in lines]  # one line a table
-    return [[{k: _value(k, v) for k, v in zip(t["headings"], row, strict=True)} for row in t["data"]] for t in tables]
+    lines = _vsctl(commands, "--format=json").splitlines()  # one line a table
+    found = {}
+    for name, line in zip(wanted, lines, strict=True):
+        table = json.loads(line)
+        rows = [dict(zip(table["headings"], row, strict=True)) for row in table["data"]]
+        found[name] = {row["_uuid"][1]: row for row in rows}
+    return found
 
 
 #: Columns of zero or more values. A single value comes bare, so it has to be known that it is one of several.

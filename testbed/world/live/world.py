@@ -6,6 +6,7 @@ removes it when this process dies in any way.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -25,6 +26,7 @@ from testbed.world.base import Bed, Disturbance, Event, TaskBatch, Track
 from testbed.world.live import capabilities, engine, images
 from testbed.world.live.crashes import Crashes
 from testbed.world.live.docker_hosts import DockerHosts, Limits
+from testbed.world.live.drift import Watch
 from testbed.world.live.fleet import Fleet, k_cpu
 from testbed.world.live.hub import Hub, HubBatch
 from testbed.world.live.inability import cannot
@@ -33,6 +35,7 @@ from testbed.world.live.link_rates import LinkRates
 from testbed.world.live.meters import Meters, measure_links
 from testbed.world.live.names import Names
 from testbed.world.live.network import Network
+from testbed.world.live.openflow import PathControl
 from testbed.world.live.rows import StageRow, TaskDraw, TaskRow, draws_of, tables_of
 
 ORIGIN_LEAD = 0.5  # real s between start() and t = 0, for everybody to hear of it
@@ -47,7 +50,9 @@ class _Parts:
 
     life: Life
     hosts: DockerHosts | None = None
+    control: PathControl | None = None
     network: Network | None = None
+    watch: Watch | None = None
     hub: Hub | None = None
     fleet: Fleet | None = None
 
@@ -103,10 +108,13 @@ class LiveWorld:
         self.say(
             f"building {len(self.wire.nodes)} nodes, {len(self.wire.sites)} switches, {len(self.wire.links)} links"
         )
+        control = parts.control = PathControl(self.names, ledger, sys.executable)
+        control.begin()  # os-ken needs a second to start: meanwhile the pods are made
         hosts = parts.hosts = DockerHosts(self.names, ledger, image, Path(self.names.folder))
         pods = hosts.start_pods(self._limits())
+        detection = run.detection * run.dilate
         network = parts.network = Network(
-            self.names, self.wire, pods, self._needs(), ledger, self.caps, run.detection * run.dilate, bed.seed
+            self.names, self.wire, pods, self._needs(), ledger, self.caps, detection, bed.seed, control=control
         )
         network.build()
         self._links = measure_links(network, self.wire)
@@ -115,6 +123,7 @@ class LiveWorld:
         )
         hub.start()
         fleet = parts.fleet = Fleet(bed, hub, hosts, self.now, self._note)
+        parts.watch = Watch(network, hosts)
         self._crashes = Crashes(network, hosts, fleet, self.now, run.detection)
         self._push_paths()
         self.say("starting services")
@@ -140,17 +149,19 @@ class LiveWorld:
 
     def start(self) -> None:
         """t = 0 half a second from now: gateways and link tracks hear of it beforehand."""
-        assert self._parts and self._parts.hub and self._parts.network
+        assert self._parts and self._parts.hub and self._parts.watch
         self._origin = time.monotonic() + ORIGIN_LEAD
         for track in self.bed.tracks:
             self._play(track)
         self._parts.hub.set_origin(self._origin)
         self._meters.begin()
+        self._parts.watch.begin()
         time.sleep(max(self._origin - time.monotonic(), 0.0))
 
     def _play(self, track: Track) -> None:
         link, direction = self._rates.link(track.link), self._rates.direction(track.link)
         backend = self._network.backend(link.name)
+        self._network.playing.add(link.name)
         assert self._origin is not None
         if track.file is not None:
             # one nominal opportunity of 1,500 bytes, scaled: fewer bytes by shrink, later by dilate
@@ -207,8 +218,8 @@ class LiveWorld:
             if name in self._parts.fleet.instances:
                 self._parts.fleet.died(name)
                 urgent = True
-            else:  # a gateway, or a node's own container: what is measured now is not the scenario
-                self._note(Event("invalid", None, self.now(), {"why": f"the container of {name} died"}))
+            # nobody asked it to: what is measured now is not the scenario
+            self._note(Event("invalid", None, self.now(), {"why": f"the container of {name} died"}))
         return urgent
 
     # -- load and looking --------------------------------------------------------------------------------------------
@@ -239,6 +250,9 @@ class LiveWorld:
         self._offered = [t for t in self._offered if t.at >= now]
         self._seen = now
         self._meters.tick(now)
+        assert self._parts.watch
+        for event in self._parts.watch.look(now):
+            self._note(event)
         self._push_paths()
         return Observation(
             slot, now, self._parts.fleet.states(self._backlogs), dict(arrivals),
@@ -331,7 +345,8 @@ class LiveWorld:
         return self._crashes.restore(node) if up else self._crashes.crash(node)
 
     def _squeeze(self, link: Link, factor: float) -> tuple[bool, str]:
-        found = self._rates.squeeze(self._network.backend(link.name), link, factor)
+        with self._network.own(link.name):
+            found = self._rates.squeeze(self._network.backend(link.name), link, factor)
         self._push_paths()
         return found
 
@@ -396,8 +411,11 @@ class LiveWorld:
         steps: list[tuple[str, Any]] = [
             ("services", parts.fleet and parts.fleet.close),
             ("control channel", parts.hub and parts.hub.close),
-            ("network", parts.network and parts.network.stop),
+            ("watch", parts.watch and parts.watch.close),
+            ("switches", parts.network and parts.network.detach),
             ("containers", parts.hosts and parts.hosts.close),
+            ("network", parts.network and parts.network.stop),
+            ("path control", parts.control and parts.control.stop),
             ("ledger and reaper", parts.life.end),
         ]
         for what, step in steps:

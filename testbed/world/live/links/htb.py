@@ -8,13 +8,11 @@ off, which the userspace datapath needs, so frames have their size on the wire a
 
 from __future__ import annotations
 
-import re
 import threading
 import zlib
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from testbed.errors import CannotRun
 from testbed.topology.model import Shape
@@ -32,6 +30,7 @@ from testbed.world.live.links.base import (
     queue_bytes,
 )
 from testbed.world.live.links.htb_player import Player, Track
+from testbed.world.live.netlink import Channel, Control
 
 _BURST = 3200  # bytes: two frames; more would let small payloads through unshaped
 _BURST_TIME = 1e-3  # s at the rate, above 26 Mbit/s: what a soft interrupt may come late on a busy machine
@@ -130,20 +129,21 @@ class Htb:
             self._configured |= {(p.link.name, "ab"): p.link.ab, (p.link.name, "ba"): p.link.ba}
 
     def _make(self, placed: Sequence[_Placed]) -> None:
-        kernel.run(["ip", "-batch", "-"], text="\n".join(line for p in placed for line in self._pair(p)) + "\n")
-        pods: dict[str, list[_Placed]] = {}
+        """Every interface by one `ip -batch`, then one `tc -batch` per pod; an end is up when it is shaped."""
+        kernel.run(["ip", "-batch", "-"], text=_text([line for p in placed for line in self._pair(p)]))
+        pods: dict[str | None, list[_Placed]] = {}
         for p in placed:
-            pods.setdefault(p.pod.netns or "", []).append(p)
-        for netns, group in pods.items():
-            kernel.run(["sh", "-e"], netns, _pod_script(group))
+            pods.setdefault(p.pod.netns, []).append(p)
+        kernel.each(_shape_pod, pods.items())
         for p in placed:
-            kernel.run(["sh", "-e"], p.far.netns, prepare_script(p.far.interface))
+            kernel.prepare(p.far.netns, [p.far.interface])
 
     def _pair(self, p: _Placed) -> list[str]:
         far = "" if p.far.netns is None else f" netns {p.far.netns}"
         lines = [
             f"link add name {p.far.interface}{far} mtu {MTU} type veth "
-            f"peer name {p.pod.interface} mtu {MTU} netns {p.pod.netns}"
+            f"peer name {p.pod.interface} mtu {MTU} netns {p.pod.netns}",
+            f"link add name {ifb_of(p.pod.interface)} mtu {MTU} netns {p.pod.netns} type ifb",
         ]
         if self.alias and p.far.netns is None:
             lines.append(f"link set dev {p.far.interface} alias {self.alias}")
@@ -217,10 +217,18 @@ class Htb:
 
     def _remove(self, placed: Sequence[_Placed]) -> None:
         """Delete by name what is there; a pod that has gone has taken its interfaces with it."""
+        where: dict[str | None, list[str]] = {}
         for p in placed:
-            for interface, netns in ((p.far.interface, p.far.netns), (ifb_of(p.pod.interface), p.pod.netns)):
-                with suppress(CannotRun):  # not made, or gone with its namespace
-                    kernel.run(["ip", "link", "del", "dev", interface], netns)
+            where.setdefault(p.far.netns, []).append(p.far.interface)
+            where.setdefault(p.pod.netns, []).append(ifb_of(p.pod.interface))
+        kernel.each(_delete, where.items())
+
+
+def _delete(what: tuple[str | None, list[str]]) -> None:
+    netns, names = what
+    with suppress(CannotRun), Channel(netns) as channel:
+        for name in channel.links().keys() & set(names):
+            channel.delete(name)
 
 
 def _refuse_taken(placed: Sequence[_Placed]) -> None:
@@ -236,12 +244,11 @@ def _text(lines: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pod_script(group: Sequence[_Placed]) -> str:
-    """One shell per namespace: interfaces up, shapers in, checksum offload off."""
-    ip, tc, offload = [], [], []
+def _shape_pod(pod: tuple[str | None, list[_Placed]]) -> None:
+    netns, group = pod
+    tc = []
     for p in group:
         device, ifb = p.pod.interface, ifb_of(p.pod.interface)
-        ip += [f"link add name {ifb} mtu {MTU} type ifb", f"link set dev {ifb} up", f"link set dev {device} up"]
         for direction, shaper in p.devices.items():
             tc += _install(shaper, p.link.shape(direction))
         tc += [
@@ -249,39 +256,37 @@ def _pod_script(group: Sequence[_Placed]) -> str:
             f"filter add dev {device} parent ffff: protocol all prio 1 u32 match u32 0 0 "
             f"action mirred egress redirect dev {ifb}",
         ]
-        offload += [_quiet(device), f"ethtool -K {device} tx off >/dev/null"]
-    # -e stops at the first failure; the interface is prepared last, when frames can already be shaped
-    return f"ip -batch - <<E\n{_text(ip)}E\ntc -batch - <<E\n{_text(tc)}E\n{_text(offload)}"
+    kernel.run(["tc", "-batch", "-"], netns, _text(tc))
+    kernel.prepare(netns, [name for p in group for name in (ifb_of(p.pod.interface), p.pod.interface)])
 
 
-def _quiet(interface: str) -> str:
-    return f"if [ -e /proc/sys/net/ipv6 ]; then echo 1 >/proc/sys/net/ipv6/conf/{interface}/disable_ipv6; fi"
-
-
-def prepare_script(interface: str) -> str:
-    """Shell lines: IPv6 off, checksum offload off, up."""
-    offload = f"ethtool -K {interface} tx off >/dev/null"
-    return _text([_quiet(interface), offload, f"ip link set dev {interface} up"])
-
-
-def _leaf(device: str, netns: str | None) -> dict[str, Any]:
-    return next(
-        q for q in kernel.ask(["tc", "-s", "-j", "qdisc", "show", "dev", device], netns) if q["kind"] == "bfifo"
-    )
+def _leaf(channel: Channel, index: int) -> Control | None:
+    return next((q for _, q in channel.qdiscs(index) if q.kind == "bfifo"), None)
 
 
 def rate_of(device: str, netns: str | None) -> float:
-    """bit/s of the device's htb class. tc prints a rate to four digits at least, and htb's in no JSON before 6.2."""
-    found = re.search(r"class htb .* rate (\d+)([KMGT]?)bit", kernel.run(["tc", "class", "show", "dev", device], netns))
-    if not found:
-        raise CannotRun(f"no htb class on {device} any more: something replaced its queueing discipline")
-    return float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2]]
+    """bit/s of the device's htb class."""
+    with Channel(netns) as channel:
+        return _told(channel, device)[0]
+
+
+def _told(channel: Channel, device: str) -> tuple[float, Control]:
+    """The device's rate, bit/s, and the queue under it."""
+    link = channel.link(device)
+    classes = [c for c in channel.classes(link.index) if c.kind == "htb"] if link else []
+    leaf = _leaf(channel, link.index) if link else None
+    if not classes or leaf is None:
+        raise CannotRun(f"no htb class with a queue on {device} any more: something replaced its queueing discipline")
+    return classes[0].rate, leaf
 
 
 def _read(device: str, netns: str | None) -> Shape:
-    return Shape(rate=rate_of(device, netns), queue=float(_leaf(device, netns)["options"]["limit"]))
+    with Channel(netns) as channel:
+        rate, leaf = _told(channel, device)
+    return Shape(rate=rate, queue=leaf.limit)
 
 
 def _count(device: str, netns: str | None) -> Flow:
-    leaf = _leaf(device, netns)
-    return Flow(int(leaf["bytes"]), int(leaf["packets"]), int(leaf["drops"]))
+    with Channel(netns) as channel:
+        _, leaf = _told(channel, device)
+    return Flow(leaf.bytes, leaf.packets, leaf.drops)

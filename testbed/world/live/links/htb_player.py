@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from testbed.errors import CannotRun
 from testbed.topology.model import Shape
 from testbed.world.live.links.base import queue_bytes
-from testbed.world.live.links.kernel import within
+from testbed.world.live.links.kernel import entered
 
 Key = tuple[str, str]  # link, direction
 
@@ -52,10 +52,11 @@ class Player:
     def play(self, key: Key, track: Track) -> None:
         with self._wake:
             self._stop(self._tracks.pop(key, None))
-            words = [*within(track.netns), "tc", "-batch", "-"]
-            track.process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            )
+            with entered(track.netns):
+                track.process = subprocess.Popen(
+                    ["tc", "-batch", "-"],
+                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                )  # fmt: skip
             self._tracks[key] = track
             self._plan(key, track)
             if self._thread is None:

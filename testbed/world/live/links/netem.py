@@ -22,7 +22,6 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ from testbed.world.live.links.base import (
     each,
 )
 from testbed.world.live.links.htb_player import Player, Track
+from testbed.world.live.netlink import Channel
 
 _LIMIT = 20_000  # frames in the delay line: 100 Mbit/s of the smallest frames for 100 ms
 _ORDER = "100gbit"  # netem's own rate, see above: 0.1 µs for a full frame
@@ -190,7 +190,7 @@ class Netem:
             ):
                 where.setdefault(netns, []).append(name)
         for netns, names in where.items():
-            kernel.run(["sh", "-e"], netns, "".join(htb.prepare_script(name) for name in names))
+            kernel.prepare(netns, names)
 
     def _pairs(self, p: Placed) -> list[str]:
         lines = []
@@ -271,9 +271,9 @@ class Netem:
 
     def _remove(self, placed: Sequence[Placed]) -> None:
         """The ends go with their middles; an end whose pod has gone has taken its middle along."""
-        for middle in (m for p in placed for m in p.middles):
-            with suppress(CannotRun):  # not made, or gone with its peer's namespace
-                kernel.run(["ip", "link", "del", "dev", middle])
+        with Channel(None) as channel:
+            for middle in channel.links().keys() & {m for p in placed for m in p.middles}:
+                channel.delete(middle)
 
 
 def _refuse_taken(placed: Sequence[Placed]) -> None:

@@ -135,6 +135,9 @@ class Relay:
                 frame = read(fd, _FRAME)
             except BlockingIOError:
                 break
+            except OSError:  # somebody deleted the interface: no frame will ever come from here
+                self.epoll.unregister(fd)
+                break
             if link.up:
                 pipe.offer(clock(), frame)
             else:

@@ -50,11 +50,11 @@ def prompt(priority: int) -> bool:
 
 @contextlib.contextmanager
 def inside(netns: str | None) -> Iterator[None]:
-    """Run the body in the network namespace at this path (None: stay). Only for single-threaded processes."""
+    """Run the body in the network namespace at this path (None: stay): this thread only, and programs it starts."""
     if netns is None:
         yield
         return
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         target = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
         try:
