@@ -45,8 +45,12 @@ def ifb_of(interface: str) -> str:
     return name if len(name) <= 15 else f"i-{zlib.crc32(interface.encode()):08x}"
 
 
+def burst_bytes(shape: Shape) -> int:
+    return int(max(_BURST, shape.rate * _BURST_TIME / 8))
+
+
 def rate_words(shape: Shape) -> str:
-    burst = int(max(_BURST, shape.rate * _BURST_TIME / 8))
+    burst = burst_bytes(shape)
     # tc's "bit" is bits per second, always spelled out; the quantum is ours so that no r2q is guessed from the rate
     return f"htb rate {shape.rate:.0f}bit ceil {shape.rate:.0f}bit burst {burst}b cburst {burst}b quantum {MTU + 100}"
 
@@ -158,7 +162,7 @@ class Htb:
                 self._configured[link, d] = shape
                 factor = shape.rate / placed.link.shape(d).rate
                 if not self._player.scale((link, d), factor, shape):
-                    kernel.run(["tc", "-batch", "-"], placed.pod.netns, _text(_alter(placed.devices[d], shape)))
+                    _alter_now(placed.devices[d], placed.pod.netns, shape)
 
     def set_state(self, link: str, up: bool) -> None:
         """The far end is taken down: the pod's end loses its carrier and keeps its routes and neighbours."""
@@ -258,6 +262,19 @@ def _shape_pod(pod: tuple[str | None, list[_Placed]]) -> None:
         ]
     kernel.run(["tc", "-batch", "-"], netns, _text(tc))
     kernel.prepare(netns, [name for p in group for name in (ifb_of(p.pod.interface), p.pod.interface)])
+
+
+def _alter_now(device: str, netns: str | None, shape: Shape) -> None:
+    """What the lines of `_alter` do."""
+    try:
+        with Channel(netns) as channel:
+            link = channel.link(device)
+            if link is None:
+                raise CannotRun(f"{device} is gone: somebody deleted it")
+            channel.change_htb(link.index, 0x10001, 0x10000, shape.rate, burst_bytes(shape), MTU + 100)
+            channel.change_bfifo(link.index, 0x100000, 0x10001, queue_bytes(shape))
+    except OSError as error:
+        raise CannotRun(f"no htb class on {device} any more ({error.strerror}): somebody replaced it") from error
 
 
 def _leaf(channel: Channel, index: int) -> Control | None:

@@ -10,7 +10,7 @@ import pytest
 
 from testbed.errors import CannotRun
 from testbed.topology.model import Shape
-from testbed.world.live.links import kernel
+from testbed.world.live.links import htb, kernel
 from testbed.world.live.links.base import End, WireLink
 from testbed.world.live.links.htb import Htb, ifb_of
 from testbed.world.live.links.measure import measure
@@ -135,3 +135,23 @@ def test_a_failure_half_way_leaves_nothing(wires: Wires) -> None:
         Htb().create([good, bad])
     assert not any(present(name, wires.a) for name in ("sktest-x", "sktest-z", ifb_of("sktest-x")))
     assert not any(present(name, wires.b) for name in ("sktest-w", "sktest-v"))
+
+
+def test_a_change_is_what_tc_would_have_written(wires: Wires) -> None:
+    """Changes go by netlink, without a program; the kernel must hold the same as after tc's own words."""
+    backend = Htb()
+    one = wires.link(Shape(50e6))
+    wires.join(backend, one)
+    placed = backend._placed[one.name]
+    netns, device = placed.pod.netns, placed.devices["ab"]
+
+    def held() -> str:
+        return "".join(kernel.run(["tc", what, "show", "dev", device], netns) for what in ("class", "qdisc"))
+
+    for shape in (Shape(7e6), Shape(800e3, queue=30e3), Shape(123.456e6), Shape(40e9)):
+        kernel.run(["tc", "-batch", "-"], netns, "\n".join(htb._alter(device, shape)) + "\n")
+        by_tc = held()
+        backend.change(one.name, "both", Shape(1e6))
+        assert held() != by_tc
+        backend.change(one.name, "both", shape)
+        assert held() == by_tc
