@@ -210,7 +210,7 @@ class DockerHosts:
         found = [Difference(f"node {v}", "its container", "running", "dead") for v in _ended(self._pod_fds)]
         dead = {d.name for d in found}
         with self._lock:
-            services = [self.services[id] for id in self._alive]
+            services = [self.services[id] for id in self._alive if id in self.services]
         watched = [(f"node {p.name}", p.cgroup, p.container) for p in self.pods.values()]
         watched += [(f"service {s.id}", self.pods[s.node].cgroup, s.container) for s in services]
         return found + [

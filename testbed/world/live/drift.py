@@ -7,8 +7,8 @@ Once a slot the watch compares what is with what was read back after the build:
     flows         os-ken counts the flows of every switch, and reads those of one switch whole, in turn
     containers    process descriptors for the dead, the freezer's files for the paused
 
-Nothing is read while nothing changes, but for the counts. The run's own changes are told by `Network.own`: for GRACE_S
-after one, what it may touch is taken as it is found, for a carrier settles late. A difference is told once, and once
+Nothing is read while nothing changes, but for the counts. The run's own changes are told by `Network.own`: what one may
+touch is taken as it is found, at the next look and until GRACE_S after the change, for a carrier settles late. A difference is told once, and once
 more when it is over; it makes the run invalid, for what is measured is not what was asked for.
 """
 
@@ -74,6 +74,7 @@ class Watch:
         self._spaces: list[_Space] = []
         self._switches: Monitor | None = None
         self._open: dict[str, dict[Any, Difference]] = {}  # source → key → what differs and was told
+        self._looked = 0.0  # when the last look began, monotonic s
         self.spent_s = 0.0  # processor time of this thread in `look`
 
     def begin(self) -> None:
@@ -84,6 +85,7 @@ class Watch:
             links = frozenset(link for link, where in ends.items() if netns in where)
             self._spaces.append(_Space(host, netns, links, mark))
         self._switches = Monitor()
+        self._looked = time.monotonic()
 
     def look(self, now: float) -> list[Event]:
         """What differs since the last look, as events at nominal time `now`: "drift", "drift_over", "invalid"."""
@@ -108,7 +110,8 @@ class Watch:
         for fd in by_fd:
             poll.register(fd, select.POLLIN)
         ready = {by_fd[fd] for fd, _ in poll.poll(0)}
-        touched = self.network.touched(GRACE_S)
+        touched = self.network.touched(self._looked - GRACE_S)
+        self._looked = time.monotonic()
         for space in self._spaces:
             own = touched & space.links
             if (space in ready and space.dirty()) or own or self._unsettled(space):

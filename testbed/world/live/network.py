@@ -184,9 +184,8 @@ class Network:
         finally:
             self._touched[link] = time.monotonic()
 
-    def touched(self, within_s: float) -> frozenset[str]:
-        """Links of which a change of ours is under way, or ended in the last `within_s` seconds."""
-        since = time.monotonic() - within_s
+    def touched(self, since: float) -> frozenset[str]:
+        """Links of which a change of ours is under way, or ended at or after this time, monotonic s."""
         return frozenset(link for link, at in self._touched.items() if at >= since)
 
     def interfaces_of(self, link: str) -> set[str]:
