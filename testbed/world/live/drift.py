@@ -8,8 +8,9 @@ Once a slot the watch compares what is with what was read back after the build:
     containers    process descriptors for the dead, the freezer's files for the paused
 
 Nothing is read while nothing changes, but for the counts. The run's own changes are told by `Network.own`: what one may
-touch is taken as it is found, at the next look and until GRACE_S after the change, for a carrier settles late. A difference is told once, and once
-more when it is over; it makes the run invalid, for what is measured is not what was asked for.
+touch is taken as it is found, at the next look and until GRACE_S after the change, for a carrier settles late. A
+difference is told once, and once more when it is over; it makes the run invalid, for what is measured is not what was
+asked for.
 """
 
 from __future__ import annotations
