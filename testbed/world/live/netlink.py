@@ -66,7 +66,8 @@ class Control:
 
 
 class Channel:
-    """rtnetlink of the namespace at this path (None: the host's). listen: also hear changes. Thread-safe."""
+    """rtnetlink of the namespace at this path (None: the host's), for asking or, with `listen`, for hearing what
+    changes. Thread-safe."""
 
     def __init__(self, netns: str | None, listen: bool = False) -> None:
         self.netns = netns
@@ -78,7 +79,7 @@ class Channel:
         except OSError as error:
             raise CannotRun(f"the namespace {netns} can't be looked into: {error.strerror}") from error
         self._socket.bind((0, GROUPS if listen else 0))
-        self._socket.settimeout(_PATIENCE_S)
+        self._socket.settimeout(0.0 if listen else _PATIENCE_S)  # a listener takes what is there
         self._lock = threading.Lock()
         self._sequence = 0
 
@@ -186,7 +187,7 @@ class Channel:
         """What changed since the last call, of a listener: (message type, interface index; 0 for a route)."""
         while True:
             try:
-                data = self._socket.recv(1 << 18, socket.MSG_DONTWAIT)
+                data = self._socket.recv(1 << 18)
             except BlockingIOError:
                 return
             except OSError:  # ENOBUFS: more than the socket holds was said; what, only a look can tell
