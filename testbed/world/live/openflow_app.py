@@ -211,7 +211,7 @@ class PathApp(app_manager.OSKenApp):
         if flows is None:
             return
         self.datapaths[site] = datapath
-        self.held[site] = {f.match.get("eth_dst"): _output(f) for f in flows if f.priority}  # also what others changed
+        self.held[site] = {f.match.get("eth_dst"): _output(f) for f in flows if f.priority and "eth_dst" in f.match}
         for number in self.plan.ports[site].values():
             port = datapath.ports.get(number)
             self._note(site, number, up=port is not None and not _is_down(port, datapath.ofproto))
