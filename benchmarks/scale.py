@@ -6,7 +6,7 @@ one `tc -batch` per namespace, and one OVSDB transaction. No controller, no flow
 everything: ledger, reaper, probe of the machine, os-ken, flows, verified. One switch per ten nodes in a ring of 2 ms
 trunks, nodes at 50 Mbit/s.
 
-    python -m benchmarks.scale [N …] [--repeats R] [--only up|changes|drift]
+    ./shaketable bench scale [--nodes N …] [--repeats R] [--only up|changes|drift]
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ def changes() -> None:
 def main(words: Sequence[str] = ()) -> None:
     """Print the tables, or why not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("counts", nargs="*", type=int, default=list(COUNTS))
+    parser.add_argument("--nodes", nargs="+", type=int, default=list(COUNTS))
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--only", choices=("up", "changes", "drift"))
     asked = parser.parse_args(list(words))
@@ -273,11 +273,11 @@ def main(words: Sequence[str] = ()) -> None:
     images.ensure(engine.connect())  # made before the first clock starts
     print(f"{CORES} cores; the floor's containers by {CORES} threads, ours by {engine.threads()}")
     if asked.only in (None, "up"):
-        up_and_down(asked.counts, asked.repeats)
+        up_and_down(asked.nodes, asked.repeats)
     if asked.only in (None, "changes"):
         changes()
     if asked.only in (None, "drift"):
-        drift(asked.counts)
+        drift(asked.nodes)
 
 
 if __name__ == "__main__":
