@@ -1,7 +1,7 @@
 """The container that holds a node's network namespace, and how it comes by one.
 
 Docker needs twice as long to start a container when it makes the namespace itself: runc then runs the whole daemon's
-binary once more as a hook. So our pause program starts in the host's namespace and leaves it at once (decision 0011);
+binary once more as a hook. So our pause program starts in the host's namespace and leaves it at once (decision 13);
 nothing is wired and no service started before every pod has been seen in a namespace of its own.
 """
 
