@@ -127,7 +127,10 @@ class LiveWorld:
         self._crashes = Crashes(network, hosts, fleet, self.now, run.detection)
         self._push_paths()
         self.say("starting services")
-        fleet.begin([a for a in bed.initial.actions if isinstance(a, Start)])
+        starts = [a for a in bed.initial.actions if isinstance(a, Start)]
+        fleet.begin(starts)
+        if wrong := hosts.verify({s.id: s.node for s in starts} | {o.name: o.name for o in self.wire.ingresses}):
+            raise CannotRun("the containers are not as they should be:\n" + "\n".join(f"  {w}" for w in wrong))
         self._meters = Meters(network, self.wire)
 
     def _limits(self) -> dict[str, Limits]:
