@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import decisions, live, placement, scale, twin, verdicts
+from benchmarks import decisions, live, pipeline, placement, scale, twin, verdicts
 
 
 def main() -> int:
     """Run the parts asked for (default: all)."""
-    with_options = {"placement": placement.main, "scale": scale.main, "twin": twin.main}
+    with_options = {"placement": placement.main, "scale": scale.main, "twin": twin.main, "pipeline": pipeline.main}
     plain = {"decisions": decisions.main, "live": live.main, "verdicts": verdicts.main}
     parts = [*with_options, *plain]
     parser = argparse.ArgumentParser(
