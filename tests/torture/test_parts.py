@@ -22,7 +22,7 @@ from tests.live_run.kit import ROOT, Command, docker, events, until
 from tests.torture.kit import SCENARIO, gone, left, pid_of, tiny
 
 pytestmark = pytest.mark.live
-LONGER = ("--set", "run.duration=8 s", "--set", "faults=[]")
+LONGER = ("--set", "run.duration=6 s", "--set", "faults=[]")
 SLOT_S = 0.25
 
 

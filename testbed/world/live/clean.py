@@ -71,7 +71,7 @@ SEEN = ("container", "bridge", "interface", "cgroup", "process", "fault")
 def _with_folder(run_id: str | None) -> set[str]:
     if not ledger.RUNS.is_dir():
         return set()
-    names = {f.name for f in ledger.RUNS.iterdir() if f.is_dir() and not f.is_symlink()}
+    names = {f.name for f in ledger.RUNS.iterdir() if f.is_dir() and not f.is_symlink() and f.stat().st_uid == 0}
     return {name for name in names if ledger.RUN_ID.fullmatch(name) and run_id in (None, name)}
 
 

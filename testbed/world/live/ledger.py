@@ -239,7 +239,10 @@ def _create(run_id: str, folder: Path) -> int:
     me = Owner.myself()
     line = {"kind": "owner", "run": run_id, "pid": me.pid, "start_time": me.start_time, "boot": me.boot}
     try:
-        new.mkdir(parents=True, mode=0o700)
+        if not folder.parent.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.parent.chmod(0o755)  # whatever the umask: nobody else writes there
+        new.mkdir(mode=0o700)
         file = os.open(new / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         os.write(file, json.dumps(line).encode() + b"\n")
         os.fsync(file)

@@ -94,6 +94,18 @@ def test_a_run_id_is_a_plain_name(tmp_path: Path, run_id: str) -> None:
         clean(run_id)
 
 
+def test_nobody_else_writes_there_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Ledger("r1", tmp_path / "runs" / "r1")
+    finally:
+        os.umask(before)
+    modes = [
+        p.stat().st_mode & 0o777 for p in (tmp_path / "runs", tmp_path / "runs/r1", tmp_path / "runs/r1/ledger.jsonl")
+    ]
+    assert modes == [0o755, 0o700, 0o600]
+
+
 def test_missing_field_is_the_callers_mistake(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'sysctl' needs .'new', 'old'., as text"):
         Ledger("r1", tmp_path / "r1").add("sysctl", path="/proc/sys/x")
