@@ -38,7 +38,8 @@ def torture(seed: int, kills: int, others: Foreign, folder: Path) -> Tally:
         assert others.state() == theirs, why
         print(f"{why}: so far {tally}", flush=True)
     with tiny(folder / "last") as run:
-        assert run.end(60.0) == 0, run.log.read_text()
+        assert run.end(60.0) in (0, 3), run.log.read_text()  # 3: whole, but late beside other work
+        assert (run.folder / "complete").exists()
     return tally
 
 
