@@ -43,6 +43,12 @@ def summary_of(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "summary.json").read_text()))
 
 
+def doubts(summary: dict[str, Any]) -> list[str]:
+    """Why it is not valid, but for what other work on the machine does to any run."""
+    busy = ("overloaded", "late", "Mbit/s measured", "the controller needed")
+    return [why for why in summary["invalid_because"] if not any(words in why for words in busy)]
+
+
 def test_without_its_relay_a_run_breaks_off_as_unknown(tmp_path: Path) -> None:
     with tiny(tmp_path / "run", *LONGER) as run:
         under_load(run)
@@ -50,9 +56,8 @@ def test_without_its_relay_a_run_breaks_off_as_unknown(tmp_path: Path) -> None:
         assert run.end() == 3, run.log.read_text()
         assert left(run) == []
         summary = summary_of(run.folder)
-        assert summary["invalid_because"][0] == (
-            f"it broke off: the link relay (process {pid}) has ended: all its links are gone"
-        )
+        because = [why for why in summary["invalid_because"] if why.startswith("it broke off")]
+        assert f"the link relay (process {pid})" in because[0]
         assert summary["verdict"] == "unknown" and summary["tasks"]["on_time"] > 0
         assert len(events(run.folder, "slot")) <= at + 2, "noticed within two slots"
         assert "Traceback" not in run.log.read_text()
@@ -67,7 +72,7 @@ def test_os_ken_is_started_anew_and_the_run_goes_on(tmp_path: Path) -> None:
         assert left(run) == [] and len(events(run.folder, "network_control_lost")) == 1
         assert events(run.folder, "network_failed") == []
         summary = summary_of(run.folder)  # a busy machine may make it late; nothing else is the matter
-        assert not [why for why in summary["invalid_because"] if "overloaded" not in why and "late" not in why]
+        assert doubts(summary) == []
         assert summary["tasks"]["on_time"] > 0
 
 
@@ -110,7 +115,7 @@ def test_a_closed_terminal_ends_the_run_with_its_records(tmp_path: Path) -> None
     assert os.waitstatus_to_exitcode(status) == 130
     assert not Path(Names(run_id).folder).exists()
     summary = summary_of(folder)
-    assert summary["invalid_because"] == ["interrupted before its end"] and summary["tasks"]["on_time"] > 0
+    assert doubts(summary) == ["interrupted before its end"] and summary["tasks"]["on_time"] > 0
 
 
 @pytest.mark.parametrize("when", ["up", "run"])
@@ -140,7 +145,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
         assert gone(lambda: left(other) == [], 10.0), left(other)
         assert one.end() in (0, 3), one.log.read_text()
         summary = summary_of(one.folder)  # two runs are load for each other: late, perhaps, but whole
-        assert not [why for why in summary["invalid_because"] if "overloaded" not in why and "late" not in why]
+        assert doubts(summary) == []
         assert left(one) == []
 
 
