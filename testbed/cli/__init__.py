@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
     c = _word(words, "doctor", _doctor, "what this machine can do, what is missing, and the command that mends it")
     c.add_argument("--json", action="store_true", help="as one JSON object")
+    c.add_argument("--links", action="store_true", help="calibrate links instead: configured against measured, 45 s")
 
     c = _word(words, "check", _check, "validate scenario files; all errors at once, with line and column")
     c.add_argument("files", nargs="+", type=Path, metavar="FILE")
@@ -191,6 +192,10 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    if arguments.links:
+        from testbed.cli.doctor_links import calibrate
+
+        return calibrate(arguments.json)
     from testbed.cli.doctor import diagnose
 
     return diagnose(arguments.json)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from testbed.topology.model import Topology
+from testbed.topology.model import Link, Topology
+from testbed.topology.paths import next_hops
 from testbed.world.live import capabilities
 from testbed.world.live.links.htb import ifb_of
 from testbed.world.live.links.measure import Probe, measure
@@ -13,6 +15,8 @@ from testbed.world.live.names import address
 from testbed.world.live.network import Network
 from testbed.world.live.wiring import interface_of
 
+MOST_MEASURED = 40  # links; more would keep a run waiting
+MEASURE_S = 0.5  # real s of saturation per group of links that share nothing
 STEAL_BOUND = 0.10  # share of all CPU time taken by somebody outside
 LATE_BOUND = 0.010  # p99 of the relay's departure lateness, real s
 
@@ -27,6 +31,7 @@ class Meters:
     def begin(self) -> None:
         """At t = 0."""
         self._cpu = capabilities.cpu_times()
+        self.network.lateness(anew=True)  # the links' measurement before load is over: its frames are not the run's
         self.tick(0.0)
 
     def tick(self, now: float) -> None:
@@ -75,33 +80,18 @@ def doubts(overload: Mapping[str, Any]) -> list[str]:
 
 
 def measure_links(network: Network, topology: Topology) -> list[dict[str, Any]]:
-    """Every link on its own before load: bandwidth at the receiving interface, delay from idle round trips.
+    """Every link on its own before load, above MOST_MEASURED a sample of so many by the run's seed.
 
-    A node's or gateway's link is probed from a node at the same site, a trunk from a node at one end to one at the
-    other; delays of the links before and after it are subtracted. The bandwidth of a link faster than the way to it
-    is null: one sender can't fill it.
+    Bandwidth at the receiving interface while saturated, delay from idle round trips. A node's or gateway's link is
+    probed from a host at the same site, a trunk from a host at one end to one at the other, where that is the way
+    frames go; delays of the links before and after it are subtracted. Links that share none with each other run at
+    the same time. The bandwidth of a link faster than the way to it is null: one sender can't fill it.
     """
-    hosts = [*topology.nodes, *topology.ingresses]
-    index = {h.name: i for i, h in enumerate(hosts)}
-    own = {h.name: next(k for k in topology.links if k.role != "trunk" and h.name in (k.a, k.b)) for h in hosts}
-    backends, probes, hidden = network.backends_by_link(), [], set()
-    for k in topology.links:
-        pair = _pair(k.name, topology)
-        if pair is None:
-            continue
-        a, b = pair
-        along = {own[a].name: own[a], own[b].name: own[b]}
-        along.pop(k.name, None)
-        extra = sum(x.ab.delay for x in along.values())
-        slowest = min(min(x.ab.rate, x.ba.rate) for x in (k, *along.values()))
-        if slowest < min(k.ab.rate, k.ba.rate):
-            hidden.add(k.name)  # the link is faster than the way to it: only its delay can be measured
-        counted = interface_of(b)  # htb shapes what a pod receives behind its interface
-        if backends[own[b].name] == "htb":
-            counted = ifb_of(counted)
-        spaces = network.namespaces[a], network.namespaces[b]
-        probes.append(Probe(k.name, *spaces, address(index[a]), address(index[b]), counted, slowest, extra))
-    measured = {m.link: m for m in measure(probes, seconds=0.5)}
+    names = [k.name for k in topology.links]
+    if len(names) > MOST_MEASURED:
+        names = random.Random(f"{network.seed}/measured links").sample(names, MOST_MEASURED)
+    probes, hidden = _probes(network, topology, set(names))
+    measured = {m.link: m for m in measure(probes, MEASURE_S)}
     return [
         {
             "name": k.name,
@@ -109,20 +99,49 @@ def measure_links(network: Network, topology: Topology) -> list[dict[str, Any]]:
             "measured_bps": measured[k.name].bps if k.name in measured and k.name not in hidden else None,
             "configured_delay_s": k.ab.delay,
             "measured_delay_s": measured[k.name].delay_s if k.name in measured else None,
+            "configured_loss": k.ab.loss,
         }
         for k in topology.links
     ]
 
 
-def _pair(name: str, topology: Topology) -> tuple[str, str] | None:
-    """Two hosts whose traffic crosses this link and as little else as possible."""
-    k = topology.link(name)
+def _probes(network: Network, topology: Topology, wanted: Collection[str]) -> tuple[list[Probe], set[str]]:
+    """A probe for each of these links that can have one, and those of which only the delay will be known."""
+    hosts = [*topology.nodes, *topology.ingresses]
+    index = {h.name: i for i, h in enumerate(hosts)}
+    own = {h.name: next(k for k in topology.links if k.role != "trunk" and h.name in (k.a, k.b)) for h in hosts}
+    backends, hops = network.backends_by_link(), next_hops(topology)
+    probes, hidden = [], set()
+    for k in topology.links:
+        pair = _pair(k, topology, hops) if k.name in wanted else None
+        if pair is None:
+            continue
+        a, b = pair
+        along = {own[a].name: own[a], own[b].name: own[b], k.name: k}
+        slowest = min(min(x.ab.rate, x.ba.rate) for x in along.values())
+        if slowest < min(k.ab.rate, k.ba.rate):
+            hidden.add(k.name)
+        extra = sum(x.ab.delay for x in along.values()) - k.ab.delay
+        counted = interface_of(b)
+        if backends[own[b].name] == "htb":  # it shapes what a pod receives behind its interface
+            counted = ifb_of(counted)
+        spaces = network.namespaces[a], network.namespaces[b]
+        ends = address(index[a]), address(index[b])
+        probes.append(Probe(k.name, *spaces, *ends, counted, slowest, extra, along=tuple(along)))
+    return probes, hidden
+
+
+def _pair(k: Link, topology: Topology, hops: Mapping[str, Mapping[str, str]]) -> tuple[str, str] | None:
+    """Two hosts whose traffic crosses this link and as little else as possible; None: nobody's does, both ways."""
     at: dict[str, list[str]] = {}
     for h in (*topology.nodes, *topology.ingresses):
         at.setdefault(h.site, []).append(h.name)
     if k.role == "trunk":
         ends = at.get(k.a, []), at.get(k.b, [])
-        return (ends[0][0], ends[1][0]) if all(ends) else None
+        if not all(ends):
+            return None
+        a, b = ends[0][0], ends[1][0]
+        return (a, b) if hops[k.a][b] == k.name == hops[k.b][a] else None
     host = k.a if k.a in {h for hs in at.values() for h in hs} else k.b
     site = k.b if host == k.a else k.a
     others = [h for h in at[site] if h != host]

@@ -265,9 +265,12 @@ class Network:
         dead = [b.pid for b in self._backends.values() if isinstance(b, Relay) and not b.alive]
         return f"the link relay (process {dead[0]}) has ended: all its links are gone" if dead else ""
 
-    def lateness(self) -> dict[str, float]:
-        """How late the links' frames left, s: p50, p99, max; empty where the kernel keeps the schedule."""
-        found = [late for b in self._backends.values() if (late := b.lateness())]
+    def lateness(self, anew: bool = False) -> dict[str, float]:
+        """How late the links' frames left, s: p50, p99, max; empty where the kernel keeps the schedule.
+
+        anew: and begin to count again.
+        """
+        found = [late for b in self._backends.values() if (late := b.lateness(anew))]
         return found[0] if found else {}  # only the relay measures itself
 
     # -- what is to be made ------------------------------------------------------------------------------------------

@@ -117,7 +117,10 @@ class LiveWorld:
             self.names, self.wire, pods, self._needs(), ledger, self.caps, detection, bed.seed, control=control
         )
         network.build()
+        before = time.monotonic()
         self._links = measure_links(network, self.wire)
+        done = sum(k["measured_delay_s"] is not None for k in self._links)
+        self.say(f"measured {done} of {len(self._links)} links in {time.monotonic() - before:.1f} s")
         hub = parts.hub = Hub(
             f"{self.names.folder}/ctl/hub.sock", run.dilate, run.shrink, run.view_interval * run.dilate, bed.routing
         )

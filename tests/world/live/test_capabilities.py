@@ -73,10 +73,11 @@ def test_what_root_alone_can_see_is_no_second_problem() -> None:
 
 
 @pytest.mark.parametrize(
-    ("netem", "tun", "backend"), [(True, True, "relay"), (True, False, "none"), (None, None, "none")]
+    ("netem", "tun", "backend"),
+    [(True, True, "netem"), (True, False, "netem"), (False, True, "relay"), (None, None, "none")],
 )
 def test_link_backend(netem: bool | None, tun: bool | None, backend: str) -> None:
-    caps = dataclasses.replace(GOOD, features={**GOOD.features, "netem": netem, "tun": tun})
+    caps = dataclasses.replace(GOOD, features={**GOOD.features, "ifb_mirred": True, "netem": netem, "tun": tun})
     assert caps.link_backend == backend
 
 

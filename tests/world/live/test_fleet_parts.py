@@ -1,10 +1,13 @@
 """Parts of the live world that need no machine: darkness of a service, what a link should carry, whom to probe."""
 
+from dataclasses import replace
 from types import SimpleNamespace as Plain
 
 import pytest
 
+from testbed.topology.build import build
 from testbed.topology.model import Host, Link, Shape, Site, Topology
+from testbed.topology.paths import next_hops
 from testbed.world.base import Track
 from testbed.world.darkness import Darkness
 from testbed.world.live.inability import cannot
@@ -57,9 +60,20 @@ def test_what_a_link_should_carry():
 
 def test_every_link_is_probed_between_hosts_that_cross_it_and_little_else():
     t = topology()
-    assert _pair("s1--s2", t) == ("n1", "n2")
-    assert _pair("n2--s2", t) == ("n3", "n2")
-    assert _pair("n1--s1", t) == ("gw1", "n1")
+    hops = next_hops(t)
+    assert _pair(t.link("s1--s2"), t, hops) == ("n1", "n2")
+    assert _pair(t.link("n2--s2"), t, hops) == ("n3", "n2")
+    assert _pair(t.link("n1--s1"), t, hops) == ("gw1", "n1")
+
+
+def test_a_trunk_that_no_path_uses_is_not_measured_by_another():
+    """s1--s3 takes longer than the way over s2: frames between s1 and s3 never cross it."""
+    t = build({"generator": "ring", "sites": 3, "trunks": {"delay": "1 ms"}}, ["small"], 1)
+    slow = replace(t.link("s1--s3") if any(k.name == "s1--s3" for k in t.links) else t.link("s3--s1"))
+    other = replace(slow, ab=replace(slow.ab, delay=0.1), ba=replace(slow.ba, delay=0.1))
+    changed = replace(t, links=tuple(other if k.name == slow.name else k for k in t.links))
+    assert _pair(slow, t, next_hops(t)) is not None
+    assert _pair(other, changed, next_hops(changed)) is None
 
 
 def test_overload_is_named_past_its_bound_and_only_there():
@@ -70,7 +84,7 @@ def test_overload_is_named_past_its_bound_and_only_there():
 
 def test_what_the_live_world_cannot_do_is_said_beforehand():
     run = Plain(steering="sender", dilate=1.0, shrink=1.0)
-    assert cannot(Plain(run=run), topology()) == []
-    strange = Plain(run=Plain(steering="switch", dilate=100.0, shrink=100.0))
+    assert cannot(Plain(run=run, bandwidth=()), topology()) == []
+    strange = Plain(run=Plain(steering="switch", dilate=100.0, shrink=100.0), bandwidth=())
     found = cannot(strange, topology())
     assert len(found) == 2 and "steering" in found[0] and "100 kbit/s" in found[1]

@@ -136,8 +136,11 @@ class LinkBackend(Protocol):
 
     def counters(self, link: str) -> Counters: ...
 
-    def lateness(self) -> dict[str, float]:
-        """How late frames left, s: p50, p99, max since creation; empty where the kernel keeps the schedule."""
+    def lateness(self, anew: bool = False) -> dict[str, float]:
+        """How late frames left, s: p50, p99, max since creation; empty where the kernel keeps the schedule.
+
+        anew: and begin to count again, so that the next answer is about the time from now on.
+        """
         ...
 
     def close(self) -> None:

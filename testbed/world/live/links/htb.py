@@ -210,7 +210,7 @@ class Htb:
         flows = {d: _count(device, p.pod.netns) for d, device in p.devices.items()}
         return Counters(flows["ab"], flows["ba"])
 
-    def lateness(self) -> dict[str, float]:
+    def lateness(self, anew: bool = False) -> dict[str, float]:
         """Empty: the kernel keeps the schedule and does not tell."""
         return {}
 

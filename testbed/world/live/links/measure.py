@@ -28,6 +28,7 @@ class Probe:
     Namespaces are paths, None the host's. receiver_interface: where the bits are counted, in the receiver's namespace;
     where an htb link shapes behind that interface, they are counted at its ifb. counter: an interface elsewhere to
     count at instead, e.g. End(switch port). extra_delay_s: one-way delay of the rest of the path, taken off the result.
+    along: every link the datagrams cross, so that probes which share one do not run together.
     """
 
     link: str
@@ -39,6 +40,7 @@ class Probe:
     rate_bps: float
     extra_delay_s: float = 0.0
     counter: End | None = None
+    along: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,10 @@ class Measured:
 
 
 def groups(probes: Sequence[Probe], budget: float = BUDGET) -> list[list[int]]:
-    """Indices of probes that may send at the same time: no namespace shared, at most `budget` bit/s together."""
+    """Indices of probes that may send at the same time: nothing shared on the way, at most `budget` bit/s together."""
     made: list[tuple[list[int], set[str | None], float]] = []
     for index, probe in enumerate(probes):
-        ends = {probe.sender_netns, probe.receiver_netns}
+        ends = {probe.sender_netns, probe.receiver_netns, *probe.along}
         for place, (members, taken, rate) in enumerate(made):
             if not ends & taken and rate + probe.rate_bps <= budget:
                 made[place] = ([*members, index], taken | ends, rate + probe.rate_bps)
@@ -64,11 +66,14 @@ def groups(probes: Sequence[Probe], budget: float = BUDGET) -> list[list[int]]:
     return [members for members, _, _ in made]
 
 
-def measure(probes: Sequence[Probe], seconds: float = 1.0) -> list[Measured]:
-    """Measure each probe, in the order given; takes about `seconds` per group of probes that may run together."""
+def measure(probes: Sequence[Probe], seconds: float = 1.0, together: bool = False) -> list[Measured]:
+    """Measure each probe, in the order given; takes about `seconds` per group of probes that may run together.
+
+    together: all at once whatever they share, to load them rather than to measure each.
+    """
     if not probes:
         return []
-    plan = groups(probes)
+    plan = [list(range(len(probes)))] if together else groups(probes)
     order = {"probes": [asdict(p) for p in probes], "groups": plan, "seconds": seconds}
     limit = 20 + 3 * seconds * len(plan) + 0.2 * len(probes)  # s
     words = [sys.executable, "-m", f"{__package__}.measure_process"]

@@ -260,7 +260,7 @@ class Netem:
         flows = {d: _count(device) for d, device in self._placed[link].shapers.items()}
         return Counters(flows["ab"], flows["ba"])
 
-    def lateness(self) -> dict[str, float]:
+    def lateness(self, anew: bool = False) -> dict[str, float]:
         """Empty: the kernel keeps the schedule and does not tell."""
         return {}
 

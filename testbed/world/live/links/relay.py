@@ -112,9 +112,9 @@ class Relay:
         flows = self._tell("counters", link=link)
         return Counters(Flow(*flows["ab"]), Flow(*flows["ba"]))
 
-    def lateness(self) -> dict[str, float]:
-        """Departures since creation: p50, p99, max (s), n; and cpu_s, the processor time the process has used."""
-        return dict(self._tell("lateness"))
+    def lateness(self, anew: bool = False) -> dict[str, float]:
+        """Departures: p50, p99, max (s), n; and cpu_s, the processor time the process has used since it began."""
+        return dict(self._tell("lateness", anew=anew))
 
     def close(self) -> None:
         """End the process and wait for it: its interfaces vanish as its descriptors are closed."""

@@ -29,6 +29,14 @@ from testbed.world.live.links.tap import Tap, Timer, prompt, tighten_timers
 
 _PRIORITY = 10  # SCHED_FIFO, above every ordinary process and below the kernel's threads
 _ROUND = 32  # frames read from one TAP before the others have their turn
+# A wake-up costs as much as carrying a frame. So a relay that has just sent does not wake again at once: frames close
+# together leave together, at most _REST late. One that is due within _AHEAD leaves with those before it: the way
+# through a TAP and a namespace's stack takes longer than that, so it never arrives before its time.
+_REST = 200e-6  # s
+_AHEAD = 50e-6  # s
+# A frame that came while the relay was held up shows no lateness of its own: its time begins when it is read. So the
+# relay always has an appointment, at most _BEAT away, and what is read after one it missed by _HELD counts as late.
+_BEAT, _HELD = 10e-3, 1e-3  # s
 _FRAME = 2048  # bytes, more than MTU + header + VLAN tag
 _BUCKET = 20e-6  # s, resolution of the lateness histogram
 _BUCKETS = 5000  # up to 100 ms; the last one holds what is later
@@ -42,7 +50,8 @@ class Lateness:
         self.max = 0.0
 
     def note(self, late: float) -> None:
-        self.counts[min(int(late / _BUCKET), _BUCKETS - 1)] += 1
+        index = int(late / _BUCKET) if late > 0 else 0
+        self.counts[index if index < _BUCKETS else _BUCKETS - 1] += 1
         if late > self.max:
             self.max = late
 
@@ -92,7 +101,7 @@ class Relay:
     def __init__(self, control: socket.socket, owner: int) -> None:
         self.control, self.buffer = control, b""
         self.owner = os.pidfd_open(owner)
-        self.timer, self.armed = Timer(), NEVER
+        self.timer, self.armed = Timer(), 0.0  # armed: when the timer fires; 0: it has
         self.links: dict[str, Link] = {}
         self.lanes: dict[int, tuple[Link, Pipe, int]] = {}
         self.writes: dict[int, tuple[Pipe, int]] = {}  # by number of the pipe, as used in the heap
@@ -101,33 +110,34 @@ class Relay:
         self.heap: list[tuple[float, int]] = []
         self.late = Lateness()
         self.epoll = select.epoll()
-        for fd in (control.fileno(), self.owner, self.timer.fd):
+        for fd in (control.fileno(), self.owner):
             self.epoll.register(fd, select.EPOLLIN)
+        # edge-triggered: setting it anew is enough, so nobody has to read it
+        self.epoll.register(self.timer.fd, select.EPOLLIN | select.EPOLLET)
         self.running = True
+        self.rest_until = 0.0
 
     def run(self) -> None:
         poll, lanes, control = self.epoll.poll, self.lanes, self.control.fileno()
         while self.running:
-            for fd, _ in poll():
+            events = poll()
+            missed = time.monotonic() - self.armed if self.armed else 0.0
+            for fd, _ in events:
                 if fd in lanes:
-                    self.read(fd)
+                    self.read(fd, missed)
                 elif fd == self.timer.fd:
-                    self.expired()
+                    self.armed = 0.0
                 elif fd == control:
                     self.listen()
                 else:
                     self.running = False  # the owner is dead
             self.release()
 
-    def expired(self) -> None:
-        try:
-            os.read(self.timer.fd, 8)
-        except BlockingIOError:
-            return  # armed anew in the same round, so it has not expired after all
-        self.armed = NEVER
+    def read(self, fd: int, missed: float) -> None:
+        """Take up to a round of frames from a TAP and hand each to its pipe with the time of its arrival.
 
-    def read(self, fd: int) -> None:
-        """Take up to a round of frames from a TAP and hand each to its pipe with the time of its arrival."""
+        missed: s by which the appointment before was missed; below 0 where it is still to come.
+        """
         link, pipe, _ = self.lanes[fd]
         read, clock = os.read, time.monotonic
         for _ in range(_ROUND):
@@ -138,6 +148,8 @@ class Relay:
             except OSError:  # somebody deleted the interface: no frame will ever come from here
                 self.epoll.unregister(fd)
                 break
+            if missed > _HELD:
+                self.late.note(missed)
             if link.up:
                 pipe.offer(clock(), frame)
             else:
@@ -154,30 +166,27 @@ class Relay:
 
     def release(self) -> None:
         """Write every frame whose time has come, then set the timer for the next."""
-        heap, due_at = self.heap, self.due_at
-        now = time.monotonic()
+        heap, due_at, clock, note = self.heap, self.due_at, time.monotonic, self.late.note
+        now = clock() + _AHEAD
         while heap and heap[0][0] <= now:
             at, number = heapq.heappop(heap)
             if at != due_at[number]:
                 continue
             pipe, target = self.writes[number]
             for planned, frame in pipe.due(now):
-                self.write(pipe, target, frame)
-                now = time.monotonic()
-                self.late.note(now - planned)
+                try:
+                    os.write(target, frame)
+                except OSError:  # the far end is administratively down or its backlog is full: the frame is gone
+                    pipe.undelivered(frame)
+                note(clock() - planned)
+                self.rest_until = now + _REST
             due_at[number] = NEVER
             self.schedule(pipe)
-        if heap and heap[0][0] != self.armed:
-            self.armed = heap[0][0]
+        at = max(heap[0][0], self.rest_until) if heap else NEVER
+        beat = now + _BEAT
+        if self.armed > at or self.armed < now:  # too late, or over
+            self.armed = at if at < beat else beat
             self.timer.arm(self.armed)
-
-    def write(self, pipe: Pipe, target: int, frame: bytes) -> None:
-        try:
-            os.write(target, frame)
-        except OSError:  # the far end is administratively down or its backlog is full: the frame is gone
-            pipe.packets -= 1
-            pipe.bytes -= len(frame)
-            pipe.dropped += 1
 
     def listen(self) -> None:
         data = self.control.recv(1 << 16, socket.MSG_DONTWAIT)
@@ -256,7 +265,10 @@ class Relay:
         return {d: list(astuple(p.flow())) for d, p in pipes.items()}
 
     def lateness(self, order: dict[str, Any]) -> dict[str, float]:
-        return {**self.late.summary(), "cpu_s": time.process_time()}
+        found = {**self.late.summary(), "cpu_s": time.process_time()}
+        if order["anew"]:
+            self.late = Lateness()
+        return found
 
     def quit(self, order: dict[str, Any]) -> None:
         self.running = False

@@ -25,6 +25,7 @@ from testbed.world.live.links.fate import Fate
 from testbed.world.live.links.mahimahi import Opportunities
 
 NEVER = math.inf
+_HALF = 0.5  # bytes, for rounding of times
 Held = tuple[float, float, float, bytes]  # F, lag, D, frame
 
 
@@ -78,11 +79,32 @@ class Pipe:
     def _take(self, shape: Shape) -> None:
         self.shape, self.limit = shape, queue_bytes(shape)
         self.fate.take(shape)
+        # nearly every frame of nearly every link meets nothing but a rate and a delay: that path is one short function
+        self.simple = self.fate.plain and not (shape.jitter or shape.loss or shape.reorder)
 
     def offer(self, now: float, frame: bytes) -> bool:
         """A frame arrives; False when the queue is full (then it is counted dropped)."""
         if now >= self.step_at:
             self.advance(now)
+        if self._trace is not None or not self.simple:
+            return self._offer(now, frame)
+        size, free = len(frame), self.free
+        if free <= now:
+            free = now
+        elif (free - now) * self.rate / 8 + size > self.limit + _HALF:
+            self.dropped += 1
+            return False
+        self.free = free = free + size * 8 / self.rate
+        lag = self.shape.delay
+        at = free + lag
+        if at < self.last:
+            at = self.last
+        self.last = at
+        self.frames.append((free, lag, at, frame))
+        return True
+
+    def _offer(self, now: float, frame: bytes) -> bool:
+        """With chance and traces in it."""
         if self.fate.plain:
             return self._pass(now, frame)
         frame = self.fate.corrupted(frame)
@@ -94,7 +116,7 @@ class Pipe:
     def _pass(self, now: float, frame: bytes) -> bool:
         size = len(frame)
         waiting = self.waiting(now)
-        if waiting > 0 and waiting + size > self.limit + 0.5:  # half a byte for rounding of times
+        if waiting > 0 and waiting + size > self.limit + _HALF:
             self.dropped += 1
             return False
         finish = self._transmit(now, size)
@@ -133,16 +155,31 @@ class Pipe:
         """Take the frames that have departed by `now`: (planned departure, frame), counted as delivered."""
         if now >= self.step_at:
             self.advance(now)
-        gone = []
-        for frames in (self.frames, self.early) if self.early else (self.frames,):
-            while frames and frames[0][2] <= now:
-                _, _, planned, frame = frames.popleft()
-                self.packets += 1
-                self.bytes += len(frame)
-                gone.append((planned, frame))
         if self.early:
-            gone.sort(key=lambda one: one[0])
+            return self._due_of_two(now)
+        frames, gone, size = self.frames, [], 0
+        while frames and frames[0][2] <= now:
+            _, _, planned, frame = frames.popleft()
+            size += len(frame)
+            gone.append((planned, frame))
+        self.packets += len(gone)
+        self.bytes += size
         return gone
+
+    def undelivered(self, frame: bytes) -> None:
+        """A frame taken by `due` could not be written: it was dropped."""
+        self.packets -= 1
+        self.bytes -= len(frame)
+        self.dropped += 1
+
+    def _due_of_two(self, now: float) -> list[tuple[float, bytes]]:
+        gone = []
+        for frames in (self.frames, self.early):
+            while frames and frames[0][2] <= now:
+                gone.append(frames.popleft()[2:])
+        self.packets += len(gone)
+        self.bytes += sum(len(frame) for _, frame in gone)
+        return sorted(gone, key=lambda one: one[0])
 
     def change(self, now: float, shape: Shape) -> None:
         """Rate and queue act at once; delay and all that is left to chance on frames that arrive from now on."""

@@ -205,7 +205,8 @@ import sys, time
 from testbed.topology.model import Shape
 from testbed.world.live.links.base import End, WireLink
 from testbed.world.live.links.relay import Relay
-Relay().create([WireLink("l0", End("sktest-own-a"), End("sktest-own-b"), Shape(1e6), Shape(1e6))])
+relay = Relay()
+relay.create([WireLink("l0", End("sktest-own-a"), End("sktest-own-b"), Shape(1e6), Shape(1e6))])
 print("made", flush=True)
 time.sleep(60)
 """

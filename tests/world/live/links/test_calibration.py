@@ -1,0 +1,133 @@
+"""The calibration's own statistics against SciPy; its namespaces, which leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from testbed.topology.model import Shape
+from testbed.world.live import capabilities, ledger
+from testbed.world.live.links import calibration, choice, jitter
+from testbed.world.live.links.scratch import scratch
+from testbed.world.live.meters import LATE_BOUND, doubts
+
+ROOT = Path(__file__).parents[4]
+Until = Callable[..., bool]
+
+
+@pytest.mark.parametrize(("n", "p"), [(20_000, 0.001), (20_000, 0.01), (20_000, 0.05), (100, 0.3), (10, 0.5)])
+def test_the_binomial_interval_is_scipys(n: int, p: float) -> None:
+    assert calibration.binomial_interval(n, p, 0.01) == (stats.binom.ppf(0.005, n, p), stats.binom.ppf(0.995, n, p))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.03, 0.3])
+def test_kolmogorov_smirnov_is_scipys(shift: float) -> None:
+    draw = random.Random(4)
+    values = [draw.gauss(shift, 1.0) for _ in range(1000)]
+    distance, p = calibration.kolmogorov_smirnov(values, stats.norm.cdf)
+    expected = stats.kstest(values, stats.norm.cdf)
+    assert distance == pytest.approx(expected.statistic)
+    assert p == pytest.approx(expected.pvalue, abs=0.01)
+
+
+def test_a_wrong_law_fails_and_the_right_one_passes() -> None:
+    """2,400 draws, as many as the calibration takes, at its own level."""
+    draw = jitter.source("uniform", 0.0, "1/jitter")
+    values = [draw() for _ in range(2400)]
+    for law in jitter.LAWS:
+        p = calibration.kolmogorov_smirnov(values, lambda x, law=law: jitter.distribution(law, x))[1]
+        assert (p >= calibration.LEVEL) == (law == "uniform")
+
+
+def test_the_made_trace_is_one_and_repeats_within_the_measurement() -> None:
+    times = calibration.made_trace()
+    assert times == sorted(times)
+    assert times[-1] == 2500
+    assert 10e6 < len(times) * 1500 * 8 / 2.5 < 30e6
+
+
+@pytest.mark.live
+def test_a_calibrated_delay_is_reported_row_by_row_and_nothing_is_left(tmp_path: Path) -> None:
+    run_id = f"calib-{os.getpid():06x}"
+    with scratch(run_id) as place:
+        rows = calibration.delays(place, "relay")
+        holders = ledger.read(Path(place.names.folder)).pending
+        assert len(holders) >= 3, "two namespaces and a relay"
+    assert [(r.quantity, r.configured) for r in rows][:2] == [
+        ("delay, error p50", "0.5 ms"), ("delay, error p99", "0.5 ms"),
+    ]  # fmt: skip
+    assert all(0 <= r.value < 50 for r in rows), "ms; how good they are is the calibration's to say, not this test's"
+    assert not Path(f"/run/shaketable/{run_id}").exists()
+
+
+OWNER = """
+import time
+from testbed.topology.model import Shape
+from testbed.world.live.links.scratch import scratch
+with scratch("RUN") as place, place.links("relay", 1, [Shape(1e6)]) as (relay, links):
+    print(relay.pid, place.a.split("/")[2], place.b.split("/")[2], flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.live
+def test_a_calibration_that_is_killed_leaves_no_namespace_and_no_relay(until: Until) -> None:
+    run_id = f"calib-{os.getpid():06x}k"
+    words = [sys.executable, "-c", OWNER.replace("RUN", run_id)]
+    owner = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT)
+    assert owner.stdout is not None
+    pids = [int(word) for word in owner.stdout.readline().split()]
+    assert len(pids) == 3
+    assert all(ledger.start_time(pid) for pid in pids)
+    owner.kill()
+    owner.wait()
+    assert until(lambda: not any(ledger.start_time(pid) for pid in pids), 20)
+    assert until(lambda: not Path(f"/run/shaketable/{run_id}").exists(), 20)
+
+
+@pytest.mark.live
+def test_a_relay_that_was_held_up_makes_a_run_doubtful(wires: Any, numbered: Any) -> None:
+    """Stopped for 0.3 s while 500 frames pass in a second: a third of them leave late, and the bound is passed."""
+    link = wires.link(Shape(10e6, 0.002, queue=1e6))
+    relay = choice.make("relay", 1, "")
+    wires.join(relay, link)
+    pair = wires.pair(link)
+    numbered(*pair, 100, 0.002)
+    calm = relay.lateness(anew=True)
+
+    def hold(index: int) -> None:
+        if index == 100:
+            os.kill(relay.pid, signal.SIGSTOP)
+        elif index == 250:
+            os.kill(relay.pid, signal.SIGCONT)
+
+    assert len(numbered(*pair, 500, 0.002, during=hold)) == 500
+    late = relay.lateness()
+    assert late["n"] >= 500, "counted from the last call on"
+    assert late["p99"] > LATE_BOUND
+    assert doubts({"relay_late_s_p99": late["p99"]})
+    assert calm["n"] >= 100
+
+
+@pytest.mark.live
+def test_doctor_says_without_root_what_it_takes(capfd: pytest.CaptureFixture[str]) -> None:
+    from testbed.cli import main
+
+    if "relay" not in choice.offered(capabilities.features()):
+        pytest.skip("capability: tun")
+    uid = os.geteuid()
+    os.seteuid(65534)
+    try:
+        assert main(["doctor", "--links"]) == 4
+    finally:
+        os.seteuid(uid)
+    assert "sudo ./shaketable doctor --links" in capfd.readouterr().err
