@@ -12,7 +12,7 @@ import math
 import resource
 import sys
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +87,13 @@ def peak() -> float:
 
 
 def measure(simulator: str, customers: int) -> dict[str, float]:
-    """Seconds of a run, what the process has held at most, and mean waits to compare by."""
+    """CPU seconds of a run (each is one thread), what the process has held at most, and mean waits to compare by."""
     run = SIMULATORS[simulator]
     run(*draws(100))  # compiled, imported
     arrivals, services = draws(customers)
-    before, begun = peak(), perf_counter()
+    before, begun = peak(), process_time()
     waits = run(arrivals, services)
-    seconds = perf_counter() - begun
+    seconds = process_time() - begun
     means = np.nanmean(waits, axis=0)
     return {
         "customers": customers, "seconds": seconds, "rate": customers / seconds, "peak_bytes": peak(),

@@ -45,7 +45,7 @@ def beside(customers: int) -> None:
     """The same tandem in three simulators; ratios to the twin."""
     rows = {name: child("tandem", name, customers) for name in ("twin", "simpy", "ciw")}
     ours = rows["twin"]
-    table = Table("simulator", "customers/s", "twin is", "peak MB", "of them for the run", "mean waits, s",
+    table = Table("simulator", "customers per CPU s", "twin is", "peak MB", "of them for the run", "mean waits, s",
                   title=f"three M/M/4 in tandem at 0.8, {customers:,} customers")  # fmt: skip
     for name, r in rows.items():
         waits = ", ".join(f"{r[f'wait{k}']:.4f}" for k in range(3))
