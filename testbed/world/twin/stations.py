@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from controller.light.routing import ESTIMATE, INGRESS, StageSpec, TypeSpec
-from testbed.world.twin.calibration import IDEAL, NetworkModel
+from testbed.world.twin.calibration import NetworkModel
 from testbed.world.twin.choice import engine_for
 from testbed.world.twin.engine import DONE, Engine
 from testbed.world.twin.layout import NOT_SHARED, Floats, Ints, Layout, Network, Rules, Types
@@ -77,7 +77,7 @@ def simulate(
     at = np.ascontiguousarray(arrivals, dtype=float)
     work = np.ascontiguousarray(services, dtype=float).reshape(len(at), len(stations))
     layout, table = _layout(stations, _rules(at, seed, np.inf if network == "store" else packet))
-    machine = engine_for(layout, IDEAL, engine)
+    machine = engine_for(layout, engine)
     _build(machine, layout, table, stations)
     n, ones = len(at), np.ones(len(at))
     machine.offer(np.zeros(n, np.int64), np.zeros(n, np.int64), at, ones * FAR, ones * 0.0, ones, work)

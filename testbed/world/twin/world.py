@@ -80,7 +80,7 @@ class TwinWorld:
     def up(self, bed: Bed) -> None:
         self.bed, run = bed, bed.scenario.run
         layout = layout_of(bed, self.calibration)
-        engine = self.engine = engine_for(layout, self.calibration, self._wanted, self.say)
+        engine = self.engine = engine_for(layout, self._wanted, self.say)
         self.books = Books(layout, bed.names, engine)
         self.fleet = Fleet(bed, engine, self.calibration, self.books.instance, self.now, self._at, self._events.append)
         self.grid = Grid(bed, layout.network, engine, self.fleet, self.now, self._at, self._events.append, self._call)

@@ -37,6 +37,7 @@ class Reference:
         self.layout = layout
         self.agenda = Agenda()
         self.signals: list[Signal] = []
+        self.doubts: list[Instance] = []  # that may be drained now
         self.tasks: list[Task] = []
         self.member: dict[str, int] = {}
         self.instances: dict[int, Instance] = {}
@@ -99,7 +100,8 @@ class Reference:
         i = self.instances[member]
         i.workers = workers
         if not i.dead:
-            self.places._pump(i)
+            self.places.pump(i)
+        self._settle()
 
     def mark(self, member: int) -> bool:
         i = self.instances[member]
@@ -110,6 +112,7 @@ class Reference:
     def drain(self, member: int) -> None:
         if not self.instances[member].dead:
             self.places.drain(self.instances[member])
+        self._settle()
 
     def held(self, member: int) -> int:
         i = self.instances[member]
@@ -121,6 +124,7 @@ class Reference:
         if not i.dead:
             self.places.stop(i)
         self._undelivered(i)
+        self._settle()
 
     def kill(self, member: int) -> None:
         if not self.instances[member].dead:
@@ -129,10 +133,11 @@ class Reference:
     def bury(self, member: int) -> None:
         i = self.instances[member]
         i.shown, i.gone = False, True
-        self.push()
+        self._push()
         held = self.places.bury(i)
         self._undelivered(i)
         self.gateways.lost(member, held)
+        self._settle()
 
     def _undelivered(self, i: Instance) -> None:
         """Requests sent to it and not acknowledged: their senders give them up, in the order they were sent."""
@@ -197,14 +202,19 @@ class Reference:
 
     def fetch(self, source: int, member: int, size: float) -> None:
         self.transfers.send(FETCH, source, member, size, 0.0, 0, 0, 0, 0, ())
+        self._settle()
 
     # -- views and books
 
     def _tick(self) -> None:
         self.agenda.at(self.agenda.now + self.layout.rules.interval, self._tick)
-        self.push()
+        self._push()
 
     def push(self) -> None:
+        self._push()
+        self._settle()
+
+    def _push(self) -> None:
         targets: dict[str, list[routing.Target]] = {}
         for i in self.instances.values():
             if i.shown:
@@ -256,8 +266,7 @@ class Reference:
         self.transfers.next = table.tolist()
 
     def play(self, lane: int, times: Floats, rates: Floats) -> None:
-        self.transfers.lanes[lane].forward(self.now)
-        self.transfers.lanes[lane].play(times, rates)
+        self.transfers.play(lane, times, rates)
 
     def squeeze(self, lane: int, factor: float) -> None:
         self.transfers.squeeze(lane, factor)
@@ -269,11 +278,18 @@ class Reference:
 
     def run(self, until: float) -> list[Signal]:
         while not self.signals and self.agenda.next(until):
-            pass
+            self._settle()
         if not self.signals and math.isfinite(until):
             self.agenda.now = max(self.agenda.now, until)
         out, self.signals = self.signals, []
         return out
+
+    def _settle(self) -> None:
+        """The rest of an event: what was sent departs; those that may be drained now are asked, and a report that comes
+        of it may raise further doubts."""
+        self.transfers.depart()
+        while self.doubts:
+            self.places.check_drained(self.doubts.pop(0))
 
     # -- what happened
 

@@ -107,11 +107,11 @@ class Instances:
         if len(i.queue) >= self.rules.limit:
             self._row(i, v, now, DROPPED)
             self._fail(i, v.task, v.attempt, RETRY_LATER)
-            self._check_drained(i)
+            self._ask_later(i)
             return
         heapq.heappush(i.queue, (t.due if self.rules.edf else 0.0, v.serial, v))
-        self._pump(i)
-        self._check_drained(i)
+        self.pump(i)
+        self._ask_later(i)
 
     def _join(self, i: Instance, x: Transfer, v: Visit) -> Visit | None:
         """Count a part in; the visit when all parts are here."""
@@ -134,7 +134,7 @@ class Instances:
 
     # -- service
 
-    def _pump(self, i: Instance) -> None:
+    def pump(self, i: Instance) -> None:
         """Begin services while a worker is free and a request waits; drop what is hopeless as it comes up."""
         now = self.engine.agenda.now
         while i.queue and len(i.running) < i.workers:
@@ -160,8 +160,8 @@ class Instances:
         self.busy[i.host] -= i.milli
         self._row(i, v, self.engine.agenda.now, DONE)
         self._forward(i, v)
-        self._pump(i)
-        self._check_drained(i)
+        self.pump(i)
+        self._ask_later(i)
 
     def _forward(self, i: Instance, v: Visit) -> None:
         """The stage's outputs: to each successor, or to the gateway from a sink."""
@@ -208,7 +208,7 @@ class Instances:
             return
         changed = i.rows or i.fresh or i.counted or i.silent
         if not changed and (i.backlog, i.busy) == (i.present(), len(i.running)):
-            self._check_drained(i)
+            self._ask_later(i)
         elif i.asked:
             self.report(i)
         else:
@@ -240,7 +240,7 @@ class Instances:
         taken, i.taken = i.taken, []
         for x in taken:
             e.acknowledge(x.source, i.member)
-        self._check_drained(i)
+        self._ask_later(i)
 
     # -- ends
 
@@ -248,18 +248,25 @@ class Instances:
         i.asked = True
         self.report(i)
 
-    def _check_drained(self, i: Instance) -> None:
-        if i.asked and not i.told and not i.dead and not (i.queue or i.running or i.joins or i.coming or i.owed):
-            if i.rows:
-                self.report(i)
-                return
-            i.told = True
-            self.engine.signals.append((DRAINED, i.member))
+    def _ask_later(self, i: Instance) -> None:
+        """Whether it is drained now is asked when this event is over."""
+        if i.asked and not i.told:
+            self.engine.doubts.append(i)
+
+    def check_drained(self, i: Instance) -> None:
+        """Say so when nothing is here, on its way here, or sent from here and not received."""
+        if i.told or i.dead or i.queue or i.running or i.joins or i.coming or i.owed:
+            return
+        if i.rows:
+            self.report(i)
+            return
+        i.told = True
+        self.engine.signals.append((DRAINED, i.member))
 
     def settled(self, i: Instance) -> None:
         """Something it sent was acknowledged."""
         i.owed -= 1
-        self._check_drained(i)
+        self._ask_later(i)
 
     def kill(self, i: Instance) -> None:
         """It ends without a word."""
@@ -272,7 +279,8 @@ class Instances:
         """It ends by order and says what it gives up."""
         i.dead = True
         self.busy[i.host] -= i.milli * len(i.running)
-        left = [*i.running.values(), *(q[2] for q in sorted(i.queue, key=lambda q: q[:2])), *i.joins.values()]
+        running = sorted(i.running.values(), key=lambda v: v.serial)
+        left = [*running, *(q[2] for q in sorted(i.queue, key=lambda q: q[:2])), *i.joins.values()]
         i.running.clear()
         i.queue.clear()
         i.joins.clear()

@@ -1,9 +1,14 @@
 """Messages on their way: hop by hop, each lane taken first in, first out; lost with a lane, and sent again.
 
-A message's *head*, its first packet, goes ahead: it asks for the next lane as soon as it arrives there, while the
-tail still comes. A lane is occupied for the message's own bytes at the lane's rate, and the tail leaves it no earlier
-than one packet after it came; so a transfer over an idle path takes its delays, its bytes over the tightest lane, and
-one packet's time on each of the others. With packets of infinite size that is store and forward.
+A message is put on its host's lane at once, behind what waits there. Its *head*, the first packet, goes ahead: it is at
+the next lane as soon as it has left this one. From then on the message flows into the next lane, until its *tail* has
+come; so messages that cross one lane at the same time are interleaved as their packets would be, in proportion to the
+rates at which they come. A transfer over an idle path takes its delays, its bytes over the tightest lane, and one
+packet's time on each of the others. With packets of infinite size, every hop waits for the whole message: store and
+forward.
+
+At what rate a message will flow in is known when its tail is under way already (after the first lane: always);
+otherwise it is taken to be its share of what the lane before sends now, and set right when the tail comes.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from testbed.world.twin.engine import FETCH, REQUEST
+from testbed.world.twin.layout import Floats
 from testbed.world.twin.reference.draws import uniform
 from testbed.world.twin.reference.lanes import Lane
 
@@ -24,19 +30,23 @@ RTO_DOUBLINGS = 9  # at most 120 s real, as Linux has it
 
 @dataclass(slots=True, eq=False)
 class Hop:
-    """One lane of a transfer's way: taken from byte `c` of the lane's count on; the tail came at `tail`, has left
-    at `left`; the first packet has left at `head`."""
+    """One lane of a transfer's way. Its head leaves when the lane's C reaches `head`, its tail at `tail`; it flows in
+    from `since` on at `inflow` bytes/s."""
 
     lane: int
-    c: float
+    head: float
     tail: float
-    head: float = 0.0
-    left: float = 0.0
+    since: float
+    inflow: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
 class Transfer:
-    """task, attempt, stage, origin (a join's predecessor, or why it failed) and bind as its kind needs them."""
+    """task, attempt, stage, origin (a join's predecessor, or why it failed) and bind as its kind needs them.
+
+    site: where its head is or goes, −1: at its host, or on the last lane. through: lanes its tail has come to.
+    tail_at: when its tail is at the end of the last of them; head_at: when its head is at the next lane.
+    """
 
     number: int
     kind: int
@@ -51,11 +61,14 @@ class Transfer:
     stage: int
     origin: int
     bind: tuple[int, ...]
-    tail: float = 0.0
-    site: int = -1  # −1: still at its host
+    site: int = -1
     late: float = 0.0  # cost of packets lost and of windows that grow, s
     hops: list[Hop] = field(default_factory=list)
-    stamp: int = 0  # events of an older stamp are void
+    through: int = 0
+    head_at: float = 0.0
+    tail_at: float = 0.0
+    head_stamp: int = 0  # events of an older stamp are void
+    tail_stamp: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +93,7 @@ class Transfers:
         self.stalled: dict[tuple[int, int], Stalled] = {}
         self._known: set[tuple[int, int]] = set()  # connections that stand
         self._count = 0
+        self._outbox: list[Transfer] = []
 
     # -- sending
 
@@ -87,7 +101,7 @@ class Transfers:
         self, kind: int, source: int, target: int, payload: float, head: float, task: int, attempt: int, stage: int,
         origin: int, bind: tuple[int, ...],
     ) -> None:  # fmt: skip
-        """payload: nominal bytes; head: wire bytes of the frame's header."""
+        """It departs when this event is over. payload: nominal bytes; head: wire bytes of the frame's header."""
         e, r = self.engine, self.rules
         size = r.frame(payload, head)
         start, end = e.host_of(source), e.host_of(target)
@@ -96,24 +110,32 @@ class Transfers:
         )
         self._count += 1
         self.flying[x.number] = x
-        now = e.agenda.now
-        if start == end:
-            e.agenda.at(now + r.local, self._deliver, x, 0)
+        self._outbox.append(x)
+
+    def depart(self) -> None:
+        """Whatever was sent goes on its way, or behind those that wait for a timer."""
+        outbox, self._outbox = self._outbox, []
+        for x in outbox:
+            if x.number in self.flying:  # not given up before it left
+                self._depart(x)
+
+    def _depart(self, x: Transfer) -> None:
+        e, r, now, key = self.engine, self.rules, self.engine.agenda.now, (x.source, x.target)
+        if x.start == x.end:
+            e.agenda.at(now + r.local, self._deliver, x, x.tail_stamp)
             return
-        if (source, target) in self.stalled:
-            self.stalled[source, target].waiting.append(x)
+        if key in self.stalled:
+            self.stalled[key].waiting.append(x)
             return
-        fresh = (source, target) not in self._known
+        fresh = key not in self._known
         if fresh:
-            self._known.add((source, target))
-        x.tail = now
+            self._known.add(key)
         if r.window > 0.0:
             x.late += self._slow_start(x)
         if fresh and r.handshake:
-            x.tail = now + self._round_trip(x)
-            e.agenda.at(x.tail, self._hop, x, 0)
+            e.agenda.at(now + self._round_trip(x), self._hop, x, x.head_stamp)
         else:
-            self._hop(x, 0)
+            self._hop(x, x.head_stamp)
 
     def _round_trip(self, x: Transfer) -> float:
         """Propagation there and back by what is known of the paths; 0 where there is none."""
@@ -144,50 +166,86 @@ class Transfers:
 
     def _hop(self, x: Transfer, stamp: int) -> None:
         """The head is at the beginning of a lane."""
-        if stamp != x.stamp:
+        if stamp != x.head_stamp:
             return
         number = self._way(x.site, x)
         if number < 0 or not self.lanes[number].up:
             self._stall(x)
             return
         lane, now = self.lanes[number], self.engine.agenda.now
-        c = max(lane.forward(now), lane.free)
-        lane.free = c + x.size
+        lane.forward(now)
         lane.sent += x.size
         if lane.loss > 0.0:
             x.late += self._lossy(x, number, lane)
-        x.hops.append(Hop(number, c, x.tail))
+        hop = Hop(number, lane.c + lane.q + x.packet, 0.0, now)
+        whole = not x.hops or x.through == len(x.hops) and x.tail_at <= now
+        if not whole:
+            hop.inflow = self._inflow(x)
+            lane.flow(hop.inflow, 1)
+        x.hops.append(hop)
         x.site = lane.leads
-        self._leave(x, len(x.hops) - 1)
-        self._plan(x)
+        if whole:
+            lane.q += x.size
+            hop.tail = lane.c + lane.q
+            x.through = len(x.hops)
+            x.tail_stamp += 1  # it need not come on its own
+        if x.site >= 0:
+            self._plan_head(x)
+        if whole and (x.site < 0 or x.packet < x.size):
+            self._plan_tail(x)
 
-    def _leave(self, x: Transfer, index: int) -> None:
-        """When head and tail leave the lane of this hop; x.tail: when the tail is at its end."""
-        hop = x.hops[index]
+    def _inflow(self, x: Transfer) -> float:
+        """Bytes per second at which it will come from the lane before."""
+        if x.through == len(x.hops):
+            return x.size / (x.tail_at - self.engine.agenda.now)
+        before = x.hops[-1]
+        lane = self.lanes[before.lane]
+        lane.forward(self.engine.agenda.now)
+        return lane.rate() * (before.inflow / lane.inflow) if lane.q > 0.0 else before.inflow
+
+    def _tail(self, x: Transfer, stamp: int) -> None:
+        """The tail is at the beginning of the lane its head has entered."""
+        if stamp != x.tail_stamp:
+            return
+        hop, now = x.hops[x.through], self.engine.agenda.now
         lane = self.lanes[hop.lane]
-        if x.packet < math.inf:
-            hop.left = max(lane.when(hop.c + x.size), hop.tail + x.packet / lane.rate())
-        else:
-            hop.left = lane.when(hop.c + x.size)
-        hop.head = lane.when(hop.c + min(x.packet, x.size))
-        x.tail = hop.left + lane.delay
+        lane.forward(now)
+        lane.flow(-hop.inflow, -1)
+        lane.q = max(0.0, lane.q + (x.size - hop.inflow * (now - hop.since)))
+        hop.tail = max(lane.c + max(lane.q, x.packet), hop.head)
+        x.through += 1
+        self._plan_tail(x)
 
-    def _plan(self, x: Transfer) -> None:
-        """The next event of a transfer: its head at the next lane, or all of it at its end."""
-        hop = x.hops[-1]
-        if x.site < 0:
-            self.engine.agenda.at(x.tail + x.late + self.rules.message, self._deliver, x, x.stamp)
+    def _plan_head(self, x: Transfer) -> None:
+        """The head at the next lane."""
+        lane = self.lanes[x.hops[-1].lane]
+        x.head_at = lane.when(x.hops[-1].head) + lane.delay
+        if x.packet == x.size:
+            x.tail_at = x.head_at
+        self.engine.agenda.at(x.head_at, self._hop, x, x.head_stamp)
+
+    def _plan_tail(self, x: Transfer) -> None:
+        """The tail at the next lane, or all of it at its end."""
+        hop = x.hops[x.through - 1]
+        lane = self.lanes[hop.lane]
+        x.tail_at = lane.when(hop.tail) + lane.delay
+        if x.through == len(x.hops) and x.site >= 0:
+            x.tail_at = max(x.tail_at, x.head_at)  # rounding must not let it overtake
+        if lane.leads < 0:
+            self.engine.agenda.at(x.tail_at + x.late + self.rules.message, self._deliver, x, x.tail_stamp)
         else:
-            self.engine.agenda.at(hop.head + self.lanes[hop.lane].delay, self._hop, x, x.stamp)
+            self.engine.agenda.at(x.tail_at, self._tail, x, x.tail_stamp)
 
     def _deliver(self, x: Transfer, stamp: int) -> None:
-        if stamp != x.stamp:
+        if stamp != x.tail_stamp:
             return
         del self.flying[x.number]
         self.engine.arrived(x)
 
     def _lossy(self, x: Transfer, number: int, lane: Lane) -> float:
         """Seconds that lost packets cost: a round trip, or the timer where the loss is among the last three."""
+        if x.size <= 0.0:
+            return 0.0
         packets = math.ceil(x.size / (self.rules.packet if 0.0 < self.rules.packet < math.inf else x.size))
         any_lost = 1.0 - math.exp(packets * math.log1p(-lane.loss))
         if uniform(self.rules.seed, number, x.number, 0) >= any_lost:
@@ -199,7 +257,7 @@ class Transfers:
 
     def _stall(self, x: Transfer) -> None:
         """It can't go on: its connection will send it again when its timer says so."""
-        x.stamp += 1
+        self._withdraw(x)
         key = (x.source, x.target)
         if self.engine.mute(x.source) or self.engine.gone(x.target):
             del self.flying[x.number]
@@ -209,6 +267,16 @@ class Transfers:
             return
         self.stalled[key] = Stalled([x])
         self.engine.agenda.at(self.engine.agenda.now + self.rules.rto + self._round_trip(x), self._again, key)
+
+    def _withdraw(self, x: Transfer) -> None:
+        """It flows nowhere any more, and starts at its host if it starts again."""
+        for hop in x.hops[x.through :]:
+            self.lanes[hop.lane].forward(self.engine.agenda.now)
+            self.lanes[hop.lane].flow(-hop.inflow, -1)
+        x.hops.clear()
+        x.site, x.through = -1, 0
+        x.head_stamp += 1
+        x.tail_stamp += 1
 
     def _again(self, key: tuple[int, int]) -> None:
         """The retransmission timer of a connection."""
@@ -225,9 +293,7 @@ class Transfers:
             self.engine.agenda.at(self.engine.agenda.now + wait, self._again, key)
             return
         for x in stalled.waiting:
-            x.site, x.tail, x.stamp = -1, self.engine.agenda.now, x.stamp + 1
-            x.hops.clear()
-            self._hop(x, x.stamp)
+            self._hop(x, x.head_stamp)
 
     def _passable(self, x: Transfer) -> bool:
         """Whether every lane of the way that switches would take now is up."""
@@ -245,47 +311,48 @@ class Transfers:
 
     def squeeze(self, number: int, factor: float) -> None:
         """Whoever is on the lane leaves it at another time."""
-        lane, now = self.lanes[number], self.engine.agenda.now
-        lane.forward(now)
+        lane = self.lanes[number]
+        lane.forward(self.engine.agenda.now)
         lane.factor = factor
-        for x in list(self.flying.values()):
-            self._retime(x, number, now)
+        self._retime(number)
 
-    def _retime(self, x: Transfer, number: int, now: float) -> None:
-        first = next((j for j, h in enumerate(x.hops) if h.lane == number and h.left > now), -1)
-        if first < 0:
-            return
-        last = len(x.hops) - 1
-        heading = x.site >= 0 and x.hops[last].head > now
-        for j in range(first, last + 1):
-            if j > first:
-                x.hops[j].tail = x.tail
-            head = x.hops[j].head
-            self.lanes[x.hops[j].lane].forward(now)
-            self._leave(x, j)
-            if head <= now:
-                x.hops[j].head = head
-        if x.site < 0 or heading:
-            x.stamp += 1
-            self._plan(x)
+    def play(self, number: int, times: Floats, rates: Floats) -> None:
+        """A track from now on: the same."""
+        self.lanes[number].forward(self.engine.agenda.now)
+        self.lanes[number].play(times, rates)
+        self._retime(number)
+
+    def _retime(self, number: int) -> None:
+        lane = self.lanes[number]
+        for x in list(self.flying.values()):
+            if x.site >= 0 and x.hops[-1].lane == number and x.hops[-1].head > lane.c:
+                x.head_stamp += 1
+                self._plan_head(x)
+            if x.through > 0 and (x.packet < x.size or x.site < 0):
+                hop = x.hops[x.through - 1]
+                if hop.lane == number and hop.tail > lane.c:
+                    x.tail_stamp += 1
+                    self._plan_tail(x)
 
     def set_lane(self, number: int, up: bool) -> None:
         lane, now = self.lanes[number], self.engine.agenda.now
         lane.up = up
         if up:
             return
-        lane.free = lane.forward(now)
+        lane.forward(now)
+        lane.q = 0.0
         for x in list(self.flying.values()):
-            if any(h.lane == number and h.left + lane.delay > now for h in x.hops):
+            first = x.through if x.tail_at <= now else x.through - 1
+            if any(h.lane == number for h in x.hops[max(first, 0) :]):
                 self._stall(x)
 
     def forget(self, member: int) -> list[Transfer]:
         """Requests on their way to a member that is known to be dead; they will not arrive."""
         lost = [x for x in self.flying.values() if x.kind == REQUEST and x.target == member]
-        for x in list(self.flying.values()):
-            if x.target == member and x.kind in (REQUEST, FETCH):
-                x.stamp += 1
-                del self.flying[x.number]
+        fetches = [x for x in self.flying.values() if x.kind == FETCH and x.target == member]
+        for x in (*fetches, *lost):
+            self._withdraw(x)
+            del self.flying[x.number]
         for key in [k for k in self.stalled if k[1] == member]:
             self.stalled[key].waiting.clear()
         return lost

@@ -1,0 +1,560 @@
+"""What happens at instances (reference/instances.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from testbed.world.twin.engine import (
+    BROKEN,
+    DONE,
+    DRAINED,
+    DROPPED,
+    EXPIRED_WHY,
+    FAILED,
+    LOST,
+    REQUEST,
+    RESULT,
+    RETRY_LATER,
+)
+from testbed.world.twin.kernel.build import jit
+from testbed.world.twin.kernel.heap import plan
+from testbed.world.twin.kernel.routing import route, sync
+from testbed.world.twin.kernel.sorting import by_serial, by_task
+from testbed.world.twin.kernel.state import (
+    FINISH,
+    FREE,
+    GHOST,
+    JOIN,
+    QUEUED,
+    RECENT,
+    REPORT,
+    ROW,
+    RUNNING,
+    TAKEN,
+    State,
+)
+from testbed.world.twin.kernel.transfers import free, gone, send
+from testbed.world.twin.layout import FAILED_HEAD, RESULT_HEAD
+
+NAN = np.nan
+
+
+@jit
+def signal(s: State, what: int, member: int) -> None:
+    g = s.g[0]
+    s.signals[g.signals].what = what
+    s.signals[g.signals].member = member
+    g.signals += 1
+
+
+@jit
+def fail(s: State, source: int, task: int, attempt: int, why: int) -> None:
+    gateway = s.t[task].gateway
+    send(s, FAILED, source, gateway, 0.0, FAILED_HEAD, task, attempt, 0, why, -1)
+
+
+@jit
+def request(
+    s: State, source: int, target: int, size: float, task: int, attempt: int, stage: int, origin: int, visit: int
+) -> int:
+    """A request is sent, and counted at its sender and its receiver; its row."""
+    sync(s, source, target)
+    s.pairs[source, target].pending += 1
+    s.pairs[source, target].local += 1
+    s.m[target].coming += 1
+    if source >= s.g[0].gateways:
+        s.m[source].owed += 1
+    head = s.stages[s.t[task].type, stage + 1].head
+    return send(s, REQUEST, source, target, size, head, task, attempt, stage, origin, visit)
+
+
+@jit
+def ask_later(s: State, i: int) -> None:
+    """Whether it is drained now is asked when this event is over."""
+    g = s.g[0]
+    if s.m[i].asked and not s.m[i].told:
+        s.doubts[g.doubts] = i
+        g.doubts += 1
+
+
+# -- the queue: a skew heap by (key, serial)
+
+
+@jit
+def merge(s: State, a: int, b: int) -> int:
+    """One heap of two; `below` and `beside` are the children."""
+    root, parent = -1, -1
+    while a >= 0 and b >= 0:
+        if s.v[b].key < s.v[a].key or (s.v[b].key == s.v[a].key and s.v[b].serial < s.v[a].serial):
+            a, b = b, a
+        if parent < 0:
+            root = a
+        else:
+            s.v[parent].below = a
+        parent = a
+        following = s.v[a].beside
+        s.v[a].beside = s.v[a].below
+        a = following
+    rest = a if a >= 0 else b
+    if parent < 0:
+        return rest
+    s.v[parent].below = rest
+    return root
+
+
+@jit
+def push(s: State, i: int, v: int) -> None:
+    s.v[v].state = QUEUED
+    s.v[v].below = -1
+    s.v[v].beside = -1
+    s.m[i].queue = merge(s, s.m[i].queue, v)
+    s.m[i].waiting += 1
+
+
+@jit
+def pop(s: State, i: int) -> int:
+    v = s.m[i].queue
+    s.m[i].queue = merge(s, s.v[v].below, s.v[v].beside)
+    s.m[i].waiting -= 1
+    return v
+
+
+# -- a request comes
+
+
+@jit
+def receive(s: State, x: int) -> None:
+    g, t = s.g[0], s.x[x]
+    i = t.target
+    m = s.m[i]
+    m.coming -= 1
+    if m.dead:
+        free(s, x)
+        return
+    t.state = TAKEN
+    t.next = -1
+    if m.taken < 0:
+        m.taken = x
+    else:
+        s.x[m.last_taken].next = x
+    m.last_taken = x
+    task, kind = s.t[t.task], s.t[t.task].type
+    serial = g.serial
+    g.serial += 1
+    join = s.stages[kind, t.stage + 1].join >= 0
+    v = join_part(s, i, x, serial) if join else arrive(s, i, x, serial)
+    if v < 0:
+        return
+    if join:
+        s.v[v].arrived = g.now
+        s.v[v].serial = serial
+    t.counted = 1
+    m.counted += 1
+    if m.waiting >= s.rule[0].limit:
+        row(s, i, v, g.now, DROPPED)
+        fail(s, i, t.task, t.attempt, RETRY_LATER)
+        ask_later(s, i)
+        return
+    s.v[v].key = task.due if s.rule[0].edf else 0.0
+    push(s, i, v)
+    pump(s, i)
+    ask_later(s, i)
+
+
+@jit
+def arrive(s: State, i: int, x: int, serial: int) -> int:
+    """A visit for a request."""
+    g, t = s.g[0], s.x[x]
+    v = g.free_v
+    w = s.v[v]
+    g.free_v = w.next
+    g.room_v -= 1
+    w.serial = serial
+    w.first = serial
+    w.task = t.task
+    w.attempt = t.attempt
+    w.stage = t.stage
+    w.member = i
+    w.missing = 0
+    w.arrived = g.now
+    w.started = NAN
+    w.next = -1
+    for j in range(s.v_bind.shape[1]):
+        s.v_bind[v, j] = s.x_bind[x, j]
+    s.m[i].fresh += 1
+    return v
+
+
+@jit
+def unjoin(s: State, i: int, v: int, before: int) -> None:
+    """Take a half out of the chain, where `before` is the one before it."""
+    if before < 0:
+        s.m[i].joins = s.v[v].next
+    else:
+        s.v[before].next = s.v[v].next
+    s.v[v].next = -1
+
+
+@jit
+def join_part(s: State, i: int, x: int, serial: int) -> int:
+    """Count a part in; the visit when all parts are here, else −1."""
+    t, kind = s.x[x], s.t[s.x[x].task].type
+    found, found_before, last = -1, -1, -1
+    v = s.m[i].joins
+    while v >= 0:
+        w, following = s.v[v], s.v[v].next
+        if w.task == t.task and w.stage == t.stage and w.attempt < t.attempt:
+            unjoin(s, i, v, last)
+            row(s, i, v, s.g[0].now, LOST)
+        else:
+            if w.task == t.task and w.stage == t.stage and w.attempt == t.attempt:
+                found, found_before = v, last
+            last = v
+        v = following
+    if found < 0:
+        found = arrive(s, i, x, serial)
+        found_before = last
+        s.v[found].state = JOIN
+        if last < 0:
+            s.m[i].joins = found
+        else:
+            s.v[last].next = found
+        for k in range(s.stages[kind, t.stage + 1].ins):
+            s.v[found].missing |= 1 << (s.edges[kind, t.stage + 1, k].in_stage + 1)
+    s.v[found].missing &= ~(1 << (t.origin + 1))
+    if s.v[found].missing:
+        return -1
+    unjoin(s, i, found, found_before)
+    return found
+
+
+# -- service
+
+
+@jit
+def pump(s: State, i: int) -> None:
+    m, r, now = s.m[i], s.rule[0], s.g[0].now
+    while m.waiting > 0 and m.running < m.workers:
+        v = pop(s, i)
+        w = s.v[v]
+        seconds = s.work[w.task, w.stage] / m.speed
+        if m.milli:
+            share = min(1.0, s.hosts[m.host].busy / 1000 / m.spare)
+            seconds *= 1.0 + r.contention * (share * share)
+        if r.early_drop and now + seconds > s.t[w.task].due:
+            task, attempt = w.task, w.attempt
+            row(s, i, v, now, DROPPED)
+            fail(s, i, task, attempt, EXPIRED_WHY)
+            continue
+        w.started = now
+        w.state = RUNNING
+        m.running += 1
+        s.hosts[m.host].busy += m.milli
+        plan(s, now + seconds + r.service, FINISH, v, w.serial)
+
+
+@jit
+def finish(s: State, v: int) -> None:
+    """The service of a running visit is over."""
+    i = s.v[v].member
+    m = s.m[i]
+    m.running -= 1
+    s.hosts[m.host].busy -= m.milli
+    row(s, i, v, s.g[0].now, DONE)
+    pass_on(s, i, v)
+    pump(s, i)
+    ask_later(s, i)
+
+
+@jit
+def pass_on(s: State, i: int, v: int) -> None:
+    """The stage's outputs: to each successor, or to the gateway from a sink."""
+    w = s.v[v]
+    t = s.t[w.task]
+    st = s.stages[t.type, w.stage + 1]
+    if st.sink:
+        payload = s.types[t.type].output * t.size
+        send(s, RESULT, i, t.gateway, payload, RESULT_HEAD, w.task, w.attempt, w.stage, 0, -1)
+        return
+    for k in range(st.outs):
+        edge = s.edges[t.type, w.stage + 1, k]
+        stage, size = edge.out_stage, edge.out_bytes * t.size
+        onto = s.stages[t.type, stage + 1]
+        target = s.v_bind[v, onto.join] if onto.join >= 0 else route(s, i, onto.service, size, w.task, stage, w.attempt)
+        if target < 0:
+            fail(s, i, w.task, w.attempt, RETRY_LATER)
+        elif gone(s, target):
+            fail(s, i, w.task, w.attempt, BROKEN)
+        else:
+            request(s, i, target, size, w.task, w.attempt, stage, w.stage, v)
+
+
+@jit
+def row(s: State, i: int, v: int, ended: float, outcome: int) -> None:
+    """The visit is over and waits to be reported."""
+    m, w = s.m[i], s.v[v]
+    if w.first >= m.reported:
+        m.fresh -= 1
+    w.state = ROW
+    w.ended = ended
+    w.outcome = outcome
+    w.next = -1
+    if m.rows < 0:
+        m.rows = v
+    else:
+        s.v[m.last_row].next = v
+    m.last_row = v
+
+
+# -- views and reports
+
+
+@jit
+def see(s: State, i: int) -> None:
+    """A new view has come."""
+    g, m, r = s.g[0], s.m[i], s.rule[0]
+    last, v = -1, m.joins
+    while v >= 0:
+        following = s.v[v].next
+        if s.t[s.v[v].task].due + r.join_grace < g.now:
+            unjoin(s, i, v, last)
+            task, attempt = s.v[v].task, s.v[v].attempt
+            row(s, i, v, g.now, DROPPED)
+            fail(s, i, task, attempt, EXPIRED_WHY)
+        else:
+            last = v
+        v = following
+    if m.due:
+        return
+    changed = m.rows >= 0 or m.fresh > 0 or m.counted > 0 or m.silent
+    if not changed and m.backlog == m.waiting + m.running and m.busy == m.running:
+        ask_later(s, i)
+    elif m.asked:
+        report(s, i)
+    else:
+        m.due = 1
+        plan(s, g.now + r.report, REPORT, i, 0)
+
+
+@jit
+def over(s: State, v: int) -> None:
+    """A visit's row goes to the run; a join that is done is through for its task."""
+    g, w = s.g[0], s.v[v]
+    o = s.visits[g.visits]
+    g.visits += 1
+    o.task = w.task
+    o.arrived = w.arrived
+    o.started = w.started
+    o.ended = w.ended
+    o.member = w.member
+    o.stage = w.stage
+    o.attempt = w.attempt
+    o.outcome = w.outcome
+    if w.outcome == DONE and s.stages[s.t[w.task].type, w.stage + 1].join >= 0:
+        b = s.t[w.task].bindings
+        while b >= 0:
+            if s.b[b].member == w.member and s.b[b].attempt == w.attempt:
+                s.b[b].finished = w.ended
+            b = s.b[b].next
+
+
+@jit
+def free_visit(s: State, v: int) -> None:
+    s.v[v].state = FREE
+    s.v[v].next = s.g[0].free_v
+    s.g[0].free_v = v
+    s.g[0].room_v += 1
+
+
+@jit
+def report(s: State, i: int) -> None:
+    """Rows, arrivals and backlog to the run; acknowledgements to the senders."""
+    g, m = s.g[0], s.m[i]
+    m.due = 0
+    m.silent = 0
+    m.backlog = m.waiting + m.running
+    m.busy = m.running
+    m.fresh = 0
+    m.reported = g.serial
+    v = m.rows
+    m.rows = -1
+    while v >= 0:
+        following = s.v[v].next
+        over(s, v)
+        if s.v[v].outcome == DONE:
+            s.v[v].state = RECENT
+            s.v[v].next = -1
+            if m.recent < 0:
+                m.recent = v
+            else:
+                s.v[m.last_recent].next = v
+            m.last_recent = v
+        else:
+            free_visit(s, v)
+        v = following
+    while m.recent >= 0 and s.v[m.recent].ended < g.now - s.rule[0].recent:
+        v = m.recent
+        m.recent = s.v[v].next
+        free_visit(s, v)
+    m.counted = 0
+    x = m.taken
+    m.taken = -1
+    while x >= 0:
+        following, source = s.x[x].next, s.x[x].source
+        if s.x[x].counted:
+            s.arrivals[m.service, s.hosts[s.x[x].start].domain] += 1
+        free(s, x)
+        acknowledge(s, source, i)
+        x = following
+    ask_later(s, i)
+
+
+@jit
+def acknowledge(s: State, source: int, target: int) -> None:
+    sync(s, source, target)
+    s.pairs[source, target].pending -= 1
+    if source >= s.g[0].gateways:
+        s.m[source].owed -= 1
+        ask_later(s, source)
+
+
+# -- ends
+
+
+@jit
+def drain(s: State, i: int) -> None:
+    s.m[i].asked = 1
+    report(s, i)
+
+
+@jit
+def check_drained(s: State, i: int) -> None:
+    """Say so when nothing is here, on its way here, or sent from here and not received."""
+    m = s.m[i]
+    if m.told or m.dead or m.waiting > 0 or m.running > 0 or m.joins >= 0 or m.coming > 0 or m.owed > 0:
+        return
+    if m.rows >= 0:
+        report(s, i)
+        return
+    m.told = 1
+    signal(s, DRAINED, i)
+
+
+@jit
+def settle(s: State) -> None:
+    """Ask those that may be drained now; a report that comes of it may raise further doubts."""
+    g = s.g[0]
+    k = 0
+    while k < g.doubts:
+        check_drained(s, s.doubts[k])
+        k += 1
+    g.doubts = 0
+
+
+@jit
+def here(s: State, i: int, state: int) -> int:
+    """Fill order[:n] with the visits of an instance in a state, by serial. Returns n."""
+    n = 0
+    for v in range(len(s.v)):
+        if s.v[v].state == state and s.v[v].member == i:
+            s.order[n] = v
+            n += 1
+    by_serial(s, n)
+    return n
+
+
+@jit
+def kill(s: State, i: int) -> None:
+    """It ends without a word: what it had reported as arrived becomes its ghosts, the rest vanishes."""
+    m = s.m[i]
+    m.dead = 1
+    s.hosts[m.host].busy -= m.milli * m.running
+    for v in range(len(s.v)):
+        w = s.v[v]
+        if w.member == i and (w.state == QUEUED or w.state == RUNNING or w.state == JOIN or w.state == ROW):
+            if w.first < m.reported:
+                w.state = GHOST
+            else:
+                free_visit(s, v)
+    m.running = 0
+    m.waiting = 0
+    m.queue = -1
+    m.joins = -1
+    m.rows = -1
+    m.fresh = 0
+
+
+@jit
+def stop(s: State, i: int) -> None:
+    """It ends by order and says what it gives up."""
+    m = s.m[i]
+    m.dead = 1
+    s.hosts[m.host].busy -= m.milli * m.running
+    for k in range(here(s, i, RUNNING)):
+        give_up(s, i, s.order[k])
+    while m.waiting > 0:
+        give_up(s, i, pop(s, i))
+    v = m.joins
+    while v >= 0:
+        following = s.v[v].next
+        give_up(s, i, v)
+        v = following
+    m.running = 0
+    m.joins = -1
+    report(s, i)
+
+
+@jit
+def give_up(s: State, i: int, v: int) -> None:
+    task, attempt = s.v[v].task, s.v[v].attempt
+    row(s, i, v, NAN, LOST)
+    fail(s, i, task, attempt, BROKEN)
+
+
+@jit
+def held(s: State, i: int) -> int:
+    """Tasks it has reported as arrived and not as finished."""
+    n = 0
+    for v in range(len(s.v)):
+        w = s.v[v]
+        if w.member == i and (w.state == GHOST if s.m[i].dead else QUEUED <= w.state <= ROW and w.first < s.m[i].reported):
+            s.held[n, 0] = w.task
+            s.held[n, 1] = 0
+            n += 1
+    by_task(s, n)
+    tasks = 0
+    for k in range(n):
+        if k == 0 or s.held[k, 0] != s.held[k - 1, 0]:
+            tasks += 1
+    return tasks
+
+
+@jit
+def bury(s: State, i: int) -> int:
+    """Fill held[:n] with (task, attempt) that may have died with it, in order; its ghosts' rows go to the run."""
+    m = s.m[i]
+    n = 0
+    v = m.recent
+    while v >= 0:
+        following = s.v[v].next
+        s.held[n, 0] = s.v[v].task
+        s.held[n, 1] = s.v[v].attempt
+        n += 1
+        free_visit(s, v)
+        v = following
+    m.recent = -1
+    for k in range(here(s, i, GHOST)):
+        v = s.order[k]
+        w = s.v[v]
+        s.held[n, 0] = w.task
+        s.held[n, 1] = w.attempt
+        n += 1
+        w.started = NAN
+        w.ended = NAN
+        w.outcome = LOST
+        over(s, v)
+        free_visit(s, v)
+    m.backlog = 0
+    m.busy = 0
+    by_task(s, n)
+    return n

@@ -1,0 +1,261 @@
+"""What Python calls: time passes, event after event, as long as there is room; or one thing is done now.
+
+One function is the only way in, because every way in costs its compile time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from testbed.world.twin.engine import BROKEN, FAILED, FETCH, REQUEST, RESULT, STATE
+from testbed.world.twin.kernel import instances as places
+from testbed.world.twin.kernel.build import door, jit
+from testbed.world.twin.kernel.gateways import attempt, dispatch, failed, last_moment, lost, result, retry
+from testbed.world.twin.kernel.heap import drop_first, plan
+from testbed.world.twin.kernel.instances import (
+    acknowledge,
+    drain,
+    fail,
+    finish,
+    held,
+    kill,
+    pump,
+    receive,
+    report,
+    see,
+    settle,
+    signal,
+)
+from testbed.world.twin.kernel.lanes import forward
+from testbed.world.twin.kernel.sorting import by_number
+from testbed.world.twin.kernel.state import (
+    AGAIN,
+    DELIVER,
+    DISPATCH,
+    FINISH,
+    FLYING,
+    HEAD,
+    LAST,
+    REPORT,
+    RETRY,
+    RTO,
+    RUNNING,
+    TAIL,
+    TICK,
+    State,
+)
+from testbed.world.twin.kernel.transfers import (
+    again,
+    depart,
+    forget,
+    free,
+    hop,
+    landed,
+    mute,
+    release,
+    retime,
+    send,
+    set_lane,
+    squeeze,
+    tail,
+)
+
+#: Questions to `ask`.
+RUN, PUSH, PUMP, DRAIN, HELD, STOP, KILL, BURY, FETCHES, OFFER, FORWARD, SQUEEZE, LANE, PLAN, RETIME = range(15)
+place_bury, place_stop = places.bury, places.stop
+
+
+@door
+def ask(s: State, what: int, a: int, b: int, x: float, times: np.ndarray) -> int:
+    """One of the questions above; a, b, x and times as it needs them.
+
+    RUN: until x, or until a signal. 1: it stopped because a pool has fewer than `a` free rows left.
+    """
+    g = s.g[0]
+    if what == RUN:
+        while g.signals == 0 and g.heap > 0 and s.events[0].time <= x:
+            if not roomy(s, a):
+                return 1
+            happen(s)
+        if g.signals == 0 and g.now < x:
+            g.now = x
+    elif what == PUSH:
+        push(s)
+    elif what == PUMP:
+        pump(s, a)
+    elif what == DRAIN:
+        drain(s, a)
+    elif what == HELD:
+        return held(s, a)
+    elif what == STOP:
+        s.m[a].shown = 0
+        s.m[a].gone = 1
+        if not s.m[a].dead:
+            place_stop(s, a)
+        undelivered(s, a)
+    elif what == KILL:
+        kill(s, a)
+    elif what == BURY:
+        s.m[a].shown = 0
+        s.m[a].gone = 1
+        push(s)
+        n = place_bury(s, a)
+        undelivered(s, a)
+        lost(s, a, n)
+    elif what == FETCHES:
+        send(s, FETCH, a, b, x, 0.0, 0, 0, 0, 0, -1)
+    elif what == OFFER:
+        for k in range(len(times)):
+            plan(s, times[k], DISPATCH, a + k, 0)
+    elif what == FORWARD:
+        forward(s, a, g.now)
+    elif what == RETIME:
+        retime(s, a)
+    elif what == SQUEEZE:
+        squeeze(s, a, x)
+    elif what == LANE:
+        set_lane(s, a, b != 0)
+    elif what == PLAN:
+        plan(s, x, a, b, 0)
+    if what != RUN:
+        rest(s)
+    return 0
+
+
+@jit
+def roomy(s: State, room: int) -> bool:
+    """Whether every pool and table has `room` rows free."""
+    g = s.g[0]
+    return (
+        g.room_x >= room
+        and g.room_v >= room
+        and g.room_c >= room
+        and g.room_b >= room
+        and g.doubts + room <= len(s.doubts)
+        and g.heap + room <= len(s.events)
+        and g.answers + room <= len(s.answers)
+        and g.visits + room <= len(s.visits)
+    )
+
+
+@jit
+def rest(s: State) -> None:
+    """The rest of an event: what was sent departs, those that may be drained now are asked."""
+    if s.g[0].outbox >= 0:
+        depart(s)
+    if s.g[0].doubts > 0:
+        settle(s)
+
+
+@jit
+def happen(s: State) -> None:
+    """The next event."""
+    g, e = s.g[0], s.events[0]
+    g.now = e.time
+    kind, a, b = e.kind, e.a, e.b
+    drop_first(s)
+    if kind == HEAD:
+        if s.x[a].head_stamp == b:
+            hop(s, a)
+    elif kind == TAIL:
+        if s.x[a].tail_stamp == b:
+            tail(s, a)
+    elif kind == DELIVER:
+        if s.x[a].tail_stamp == b:
+            deliver(s, a)
+    elif kind == FINISH:
+        if s.v[a].state == RUNNING and s.v[a].serial == b:
+            finish(s, a)
+    elif kind == DISPATCH:
+        dispatch(s, a)
+    elif kind == LAST:
+        last_moment(s, a)
+    elif kind == REPORT:
+        if s.m[a].due and not s.m[a].dead:
+            report(s, a)
+    elif kind == RTO:
+        again(s, a)
+    elif kind == AGAIN:
+        s.t[a].waiting = 0
+        attempt(s, a)
+    elif kind == RETRY:
+        retry(s, a, b)
+    elif kind == TICK:
+        plan(s, g.now + s.rule[0].interval, TICK, 0, 0)
+        push(s)
+    rest(s)
+
+
+@jit
+def deliver(s: State, x: int) -> None:
+    """A message has come, all of it."""
+    t = s.x[x]
+    landed(s, x)
+    if t.kind == REQUEST:
+        receive(s, x)
+        return
+    kind, task, number, stage, origin, target = t.kind, t.task, t.attempt, t.stage, t.origin, t.target
+    free(s, x)
+    if kind == RESULT:
+        result(s, task, stage)
+    elif kind == FAILED:
+        failed(s, task, number, origin)
+    elif not s.m[target].dead:
+        signal(s, STATE, target)
+
+
+@jit
+def push(s: State) -> None:
+    """A new view to every sender."""
+    g = s.g[0]
+    for i in range(g.gateways, g.members):
+        m = s.m[i]
+        m.seen_workers = m.workers
+        m.seen_backlog = m.backlog
+        m.seen_draining = m.draining
+    n = 0
+    for service in range(len(s.targets_from) - 1):
+        s.targets_from[service] = n
+        for i in range(g.gateways, g.members):
+            if s.m[i].shown and s.m[i].service == service:
+                s.targets[n] = i
+                n += 1
+    s.targets_from[len(s.targets_from) - 1] = n
+    if g.new_costs:
+        g.new_costs = 0
+        for a in range(len(s.delay)):
+            for b in range(len(s.delay)):
+                s.seen_delay[a, b] = s.delay[a, b]
+                s.seen_per_byte[a, b] = s.per_byte[a, b]
+    g.version += 1
+    g.reported = g.answers
+    for i in range(g.gateways, g.members):
+        if s.m[i].shown and not s.m[i].dead:
+            see(s, i)
+
+
+@jit
+def undelivered(s: State, i: int) -> None:
+    """Requests sent to it and not acknowledged: their senders give them up, in the order they were sent."""
+    n = forget(s, i)
+    x = s.m[i].taken
+    while x >= 0:
+        s.order[n] = x
+        n += 1
+        x = s.x[x].next
+    s.m[i].taken = -1
+    by_number(s, n)
+    for k in range(n):
+        acknowledge(s, s.x[s.order[k]].source, i)
+    for k in range(n):
+        t = s.x[s.order[k]]
+        source, task, number = t.source, t.task, t.attempt
+        if source < s.g[0].gateways:
+            retry(s, task, number)
+        elif not mute(s, source):
+            fail(s, source, task, number, BROKEN)
+    for k in range(n):
+        if s.x[s.order[k]].state == FLYING:
+            release(s, s.order[k])
+        else:
+            free(s, s.order[k])

@@ -1,0 +1,229 @@
+"""The kernel's state: one structured array per kind of thing, and how they are made and grow.
+
+Rows of a pool that are free are chained by `next` from the pool's head in the globals. Pools grow between events
+only: before each one the loop makes sure that any single event finds room (`engine.room`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.light.routing import RULES
+from testbed.world.twin.engine import ANSWERS, VISITS
+from testbed.world.twin.layout import Ints, Layout
+
+Table = NDArray[Any]
+
+i, f = "i8", "f8"
+#: One row: clock, counters, heads of free lists (x: transfers, v: visits, c: connections, b: bindings).
+GLOBALS = np.dtype(
+    [(n, i) for n in (
+        "planned", "sent", "serial", "version", "heap", "gateways", "members", "tasks", "flying", "stalls",
+        "free_x", "free_v", "free_c", "free_b", "room_x", "room_v", "room_c", "room_b", "answers", "reported", "visits",
+        "signals", "doubts", "outbox", "last_out", "new_costs",
+    )]
+    + [("now", f)]
+)  # fmt: skip
+#: The rules of layout.Rules that the kernel asks for; rule: place in controller.light.routing.RULES.
+RULE = np.dtype(
+    [(n, i) for n in ("edf", "limit", "early_drop", "admission", "frames", "handshake", "seed", "rule")]
+    + [(n, f) for n in (
+        "interval", "report", "recent", "contention", "grace_deadlines", "grace", "join_grace", "shrink", "packet",
+        "segment", "message", "local", "service", "dispatch", "rto", "window",
+    )]
+)  # fmt: skip
+EVENT = np.dtype([("time", f), ("planned", i), ("kind", i), ("a", i), ("b", i)])
+TRANSFER = np.dtype(
+    [(n, i) for n in (
+        "number", "kind", "source", "target", "start", "end", "task", "attempt", "stage", "origin", "site", "hops",
+        "through", "head_stamp", "tail_stamp", "next", "after", "state", "counted",
+    )]
+    + [(n, f) for n in ("size", "packet", "late", "head_at", "tail_at")]
+)  # fmt: skip
+HOP = np.dtype([("lane", i), ("head", f), ("tail", f), ("since", f), ("inflow", f)])
+VISIT = np.dtype(
+    [(n, i) for n in (
+        "serial", "first", "task", "attempt", "stage", "member", "missing", "state", "outcome", "next", "below", "beside",
+    )]
+    + [(n, f) for n in ("arrived", "started", "ended", "key")]
+)  # fmt: skip
+MEMBER = np.dtype(
+    [(n, i) for n in (
+        "host", "service", "workers", "milli", "shown", "draining", "asked", "told", "dead", "gone", "watched",
+        "running", "queue", "waiting", "joins", "coming", "owed", "bound", "due", "rows", "last_row", "taken",
+        "last_taken", "counted", "fresh", "reported", "backlog", "busy", "silent", "recent", "last_recent",
+        "seen_workers", "seen_backlog", "seen_draining", "id_length",
+    )]
+    + [(n, f) for n in ("speed", "mean", "spare")]
+)  # fmt: skip
+TASK = np.dtype(
+    [(n, i) for n in ("type", "gateway", "attempts", "sent", "over", "expired", "waiting", "answered", "sinks", "bindings")]
+    + [(n, f) for n in ("at", "due", "size")]
+)  # fmt: skip
+BINDING = np.dtype([("member", i), ("attempt", i), ("next", i), ("finished", f)])
+STALL = np.dtype([(n, i) for n in ("source", "target", "first", "last", "tries", "used", "next")])
+LANE = np.dtype(
+    [(n, i) for n in ("leads", "up", "step", "steps", "inflows")]
+    + [(n, f) for n in ("delay", "loss", "factor", "time", "c", "q", "inflow", "sent")]
+)  # fmt: skip
+HOST = np.dtype([(n, i) for n in ("site", "domain", "up", "down", "busy", "crc")])
+TYPE = np.dtype([("stages", i), ("sinks", i), ("deadline", f), ("output", f)])
+#: Of stage s in row s + 1 of its type; row 0 stands for the gateway.
+STAGE = np.dtype([(n, i) for n in ("service", "join", "ins", "outs", "sink")] + [("head", f)])
+EDGE = np.dtype([("in_stage", i), ("in_bytes", f), ("out_stage", i), ("out_bytes", f)])
+#: What a sender and a receiver have between them; version: of the view that `local` belongs to.
+PAIR = np.dtype([("pending", "i4"), ("local", "i4"), ("version", "i4"), ("known", "i4")])
+SIGNAL = np.dtype([("what", i), ("member", i)])
+
+FREE, FLYING, TAKEN, ARRIVED = range(4)  # states of transfers
+QUEUED, RUNNING, JOIN, ROW, RECENT, GHOST = range(1, 7)  # states of visits
+TICK, DISPATCH, AGAIN, RETRY, LAST, HEAD, TAIL, DELIVER, FINISH, REPORT, RTO = range(11)  # kinds of events
+
+
+class State(NamedTuple):
+    """Everything the kernel works on. Rows as named above; pairs [member, member]; view: members by service."""
+
+    g: Table
+    rule: Table
+    events: Table
+    x: Table  # transfers
+    x_bind: Table  # [transfer, join]
+    hops: Table  # [transfer, hop]
+    v: Table  # visits
+    v_bind: Table
+    m: Table  # members
+    ids: Table  # [member, character]
+    pairs: Table
+    routed: Table  # [member, service]
+    t: Table  # tasks
+    work: Table  # [task, stage]
+    b: Table  # bindings
+    c: Table  # stalled connections
+    lanes: Table
+    track: Table  # [lane, step, (time, rate)]
+    hosts: Table
+    next_lane: Table  # [site, site]
+    delay: Table  # [host, host] as last told
+    per_byte: Table
+    seen_delay: Table  # as in the view
+    seen_per_byte: Table
+    types: Table
+    stages: Table  # [type, 1 + stage]
+    edges: Table  # [type, 1 + stage, edge]
+    targets: Table  # members in the view, service by service
+    targets_from: Table  # [services + 1]
+    answers: Table
+    visits: Table
+    signals: Table
+    doubts: Table
+    arrivals: Table  # [service, domain]
+    crc: Table  # [256]
+    order: Table  # room for rows of transfers, of visits
+    held: Table  # room for (task, attempt)
+    bind: Table  # room for a task's joins
+    aims: Table  # room for the targets of a task's first edges
+    at_host: Table  # room for one entry per stage
+    at_time: Table
+
+
+def fresh(layout: Layout) -> State:
+    """The state at the beginning, with small pools."""
+    n, r, k = layout.network, layout.rules, layout.types
+    H, L, G = len(n.hosts), len(n.rate), len(layout.gateways)
+    s = State(
+        np.zeros(1, GLOBALS), _rules(layout), np.zeros(256, EVENT), _pool(np.zeros(64, TRANSFER)), np.zeros((64, k.width), np.int64),
+        np.zeros((64, 8), HOP), _pool(np.zeros(64, VISIT)), np.zeros((64, k.width), np.int64), np.zeros(64, MEMBER),
+        np.zeros((64, 32), np.uint8), np.zeros((64, 64), PAIR), np.zeros((64, len(layout.services)), np.int64),
+        np.zeros(64, TASK), np.zeros((64, max(k.service.shape[1], 1))), _pool(np.zeros(64, BINDING)),
+        _pool(np.zeros(64, STALL)), np.zeros(L, LANE), np.zeros((L, 1, 2)), np.zeros(H, HOST),
+        np.full((1, 1), -1, np.int64), *(np.zeros((H, H)) for _ in range(4)), np.zeros(len(k.specs), TYPE),
+        np.zeros((len(k.specs), k.outs.shape[1]), STAGE), np.zeros((*k.out_stage.shape,), EDGE),
+        np.zeros(64, np.int64), np.zeros(len(layout.services) + 1, np.int64), np.zeros(256, ANSWERS),
+        np.zeros(256, VISITS), np.zeros(256, SIGNAL), np.zeros(256, np.int64), np.zeros((len(layout.services), len(n.domains)), np.int64),
+        _crc_table(), np.zeros(64, np.int64), np.zeros((64, 2), np.int64), np.zeros(k.width, np.int64),
+        np.zeros(k.out_stage.shape[2], np.int64), np.zeros(k.service.shape[1], np.int64), np.zeros(k.service.shape[1]),
+    )  # fmt: skip
+    g = s.g[0]
+    g["gateways"] = g["members"] = G
+    g["outbox"] = -1
+    for pool in "xvcb":
+        g["room_" + pool] = 64
+    s.m["queue"] = s.m["joins"] = s.m["rows"] = s.m["taken"] = s.m["recent"] = -1
+    s.m["host"][:G] = layout.gateways
+    _lay(s, layout)
+    return s
+
+
+def _pool(rows: Table) -> Table:
+    """All rows free, each chained to the one after it."""
+    rows["next"] = np.arange(1, len(rows) + 1)
+    rows["next"][-1] = -1
+    return rows
+
+
+def _rules(layout: Layout) -> Table:
+    out, r = np.zeros(1, RULE), layout.rules
+    for name in RULE.names or ():
+        if name == "rule":
+            out[name] = RULES.index(r.rule)
+        else:
+            out[name] = getattr(r, name)
+    return out
+
+
+def _lay(s: State, layout: Layout) -> None:
+    n, k = layout.network, layout.types
+    for name in ("leads", "delay", "loss"):
+        s.lanes[name] = getattr(n, name)
+    s.lanes["up"], s.lanes["factor"], s.lanes["steps"] = 1, 1.0, 1
+    s.track[:, 0, 1] = n.rate
+    for name in ("site", "domain", "up", "down"):
+        s.hosts[name] = getattr(n, name)
+    s.hosts["crc"] = [crc32(f"{h}|".encode()) for h in n.hosts]
+    s.types["stages"], s.types["sinks"], s.types["output"] = k.stages, k.sinks, k.output
+    rows = s.stages[:, 1:]
+    for ours, theirs in (("service", k.service), ("join", k.joins), ("ins", k.ins), ("sink", k.sink), ("head", k.head)):
+        rows[ours] = theirs
+    s.stages["outs"] = k.outs
+    s.stages["join"][:, 0] = -1
+    for name in ("in_stage", "in_bytes"):
+        s.edges[name][:, 1:] = getattr(k, name)
+    for name in ("out_stage", "out_bytes"):
+        s.edges[name] = getattr(k, name)
+
+
+def _crc_table() -> Ints:
+    out = []
+    for value in range(256):
+        for _ in range(8):
+            value = (value >> 1) ^ 0xEDB88320 if value & 1 else value >> 1
+        out.append(value)
+    return np.array(out, np.int64)
+
+
+def longer(rows: Table, length: int) -> Table:
+    """The rows, and zeros after them, along the first axis."""
+    out = np.zeros((length, *rows.shape[1:]), rows.dtype)
+    out[: len(rows)] = rows
+    return out
+
+
+def longer_pool(rows: Table, g: Any, pool: str, length: int) -> Table:
+    """A pool with more free rows, chained before the ones that were free."""
+    out = longer(rows, length)
+    begin = len(rows)
+    out["next"][begin:] = np.arange(begin + 1, length + 1)
+    out["next"][-1] = g["free_" + pool]
+    g["free_" + pool] = begin
+    g["room_" + pool] += length - begin
+    return out
+
+
+def wider(pairs: Table, size: int) -> Table:
+    out = np.zeros((size, size), pairs.dtype)
+    out[: len(pairs), : len(pairs)] = pairs
+    return out
