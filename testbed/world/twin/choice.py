@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from collections.abc import Callable
 
 from testbed.errors import CannotRun
@@ -13,9 +12,7 @@ from testbed.world.twin.layout import Layout
 ENGINES = ("kernel", "reference")
 
 
-def engine_for(
-    layout: Layout, wanted: str | None = None, say: Callable[[str], None] = lambda text: None
-) -> Engine:
+def engine_for(layout: Layout, wanted: str | None = None, say: Callable[[str], None] = lambda text: None) -> Engine:
     """wanted: one of ENGINES; None: the kernel, or the reference where Numba is not installed (which is said)."""
     if wanted not in (None, *ENGINES):
         raise CannotRun(f"there is no engine {wanted!r}; there are: {', '.join(ENGINES)}")

@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 
 GRACE_DEADLINES, GRACE_REAL = 2.0, 5.0  # containers/gateway/task.py
 JOIN_GRACE_REAL = 5.0  # containers/stub/service.py
+RTO_DOUBLINGS = 9  # of TCP's timer: at most some 120 s real, as Linux has it
 REPORT_AT = 0.7  # containers/stub/service.py: part of a view interval
 RECENT_INTERVALS = 3.0  # testbed/world/live/hub.py
 HEADERS = 66.0  # wire bytes of a packet that are not payload: Ethernet, IP, TCP with timestamps

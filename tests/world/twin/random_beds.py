@@ -29,9 +29,7 @@ def topology(rng: np.random.Generator) -> Topology:
 
         return Link(f"{a}--{b}", a, b, shape(), shape(), role)
 
-    nodes = tuple(
-        Host(f"n{i}{k}", f"s{i}", f"g{i}", "node") for i in range(n) for k in range(int(rng.integers(1, 3)))
-    )
+    nodes = tuple(Host(f"n{i}{k}", f"s{i}", f"g{i}", "node") for i in range(n) for k in range(int(rng.integers(1, 3))))
     doors = tuple(Host(f"gw{i}", f"s{i}", f"g{i}") for i in range(int(rng.integers(1, min(n, 3) + 1))))
     trunks = [link(f"s{i}", f"s{(i + 1) % n}", "trunk") for i in range(n if n > 2 else 1)]
     own = [link(h.name, h.site, "node" if h.kind else "gateway") for h in (*nodes, *doors)]
@@ -48,7 +46,8 @@ def types(rng: np.random.Generator, services: tuple[str, ...]) -> tuple[TypeSpec
         return str(rng.choice(services))
 
     chain = tuple(
-        StageSpec(f"c{k}", service(), ((f"c{k - 1}" if k else INGRESS, size()),)) for k in range(int(rng.integers(1, 5)))
+        StageSpec(f"c{k}", service(), ((f"c{k - 1}" if k else INGRESS, size()),))
+        for k in range(int(rng.integers(1, 5)))
     )
     diamond = [
         StageSpec("left", service(), ((INGRESS, size()),)),

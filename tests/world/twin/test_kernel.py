@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from testbed.world.twin.engine import ANSWERS, VISITS
+from testbed.world.twin.engine import (
+    DONE,
+    DRAINED,
+    DROPPED,
+    EXPIRED,
+    LATE,
+    LOST,
+    ON_TIME,
+    REFUSED,
+    RELEASED,
+    UNANSWERED,
+)
 from testbed.world.twin.reference.engine import Reference
+from tests.world.twin.kit import ROOT, run, words
 from tests.world.twin.random_beds import Story
 
 pytest.importorskip("numba", reason="capability: numba")
@@ -23,13 +34,25 @@ def test_kernel_and_reference_tell_one_story(seed):
 
 
 def test_the_stories_are_about_something():
-    """Every outcome of tasks and visits, retries and joins occur in them, or the test above would prove little."""
-    answers, visits = [], []
+    """Every outcome of tasks and visits, retries, drains and releases occur in them, or equality would prove little."""
+    outcomes, visited, attempts, signals = set(), set(), set(), set()
+
+    class Watched(Reference):
+        def take(self):
+            answers, visits, arrivals = super().take()
+            outcomes.update(answers["outcome"].tolist())
+            attempts.update(answers["attempts"].tolist())
+            visited.update(visits["outcome"].tolist())
+            return answers, visits, arrivals
+
     for seed in range(30):
-        story = Story(seed, Reference)
-        for entry in story.tell():
-            if isinstance(entry, bytes):
-                for dtype, found in ((ANSWERS, answers), (VISITS, visits)):
-                    del dtype, found
-        answers.append(story)
-    assert len(answers) == 30
+        signals.update(entry[2] for entry in Story(seed, Watched).tell() if isinstance(entry, tuple))
+    assert outcomes == {ON_TIME, LATE, EXPIRED, REFUSED, UNANSWERED} and visited == {DONE, DROPPED, LOST}
+    assert {0, 1, 2, 3} <= attempts and signals == {RELEASED, DRAINED}
+
+
+def test_a_whole_run_is_the_same_by_either_engine(tmp_path):
+    sets = ["run.duration=12 s", "run.seed=2", "faults.0.at=3 s", "faults.1.at=6 s", "faults.2.at=10 s"]
+    for engine in ("kernel", "reference"):
+        run(tmp_path / engine, ROOT / "scenarios" / "demo.yaml", sets, engine)
+    assert words(tmp_path / "kernel") == words(tmp_path / "reference")

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-
-from tests.world.twin.kit import ROOT, run
+from tests.world.twin.kit import ROOT, run, words
 
 DEMO = ROOT / "scenarios" / "demo.yaml"
-
-
-def words(folder):
-    """Events without what a clock wrote, the tables as they are."""
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    for e in events:
-        e.pop("decide_s", None)
-    base = sqlite3.connect(folder / "tasks.sqlite")
-    return events, {name: base.execute(f"SELECT * FROM {name}").fetchall() for name in ("tasks", "stages")}
 
 
 def test_one_seed_is_one_run(tmp_path):

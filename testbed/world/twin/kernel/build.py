@@ -16,13 +16,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba import config
+
+from controller.light import routing
 
 HERE = Path(__file__).parent
+#: What the compiled code is made of.
+TEXTS = (*sorted(HERE.glob("*.py")), HERE.parent / "engine.py", HERE.parent / "layout.py", Path(routing.__file__))
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _digest() -> str:
-    text = b"".join(p.read_bytes() for p in sorted(HERE.glob("*.py")))
+    text = b"".join(p.read_bytes() for p in TEXTS)
     return hashlib.sha256(text + numba.__version__.encode() + sys.version.encode()).hexdigest()[:16]
 
 
@@ -46,19 +51,23 @@ WARM = any(CACHE.rglob("*.nbi"))
 SECONDS = 40  # it takes about so long to compile it
 
 
+#: No counting of references, so nothing may be allocated; no way in from C. Both would take most of the compile time.
+_njit: Any = numba.njit  # its stubs do not know all of these
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
+
+
 def jit(function: F) -> F:
-    """Compile for other compiled functions only: no way in from Python, and no counting of references (so nothing may
-    be allocated): both would take most of the compile time."""
-    made: F = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)(function)
+    """Compile for other compiled functions only."""
+    made: F = _njit(**OPTIONS, no_cpython_wrapper=True)(function)
     return made
 
 
 def door(function: F) -> F:
     """Compile for Python to call, and keep the result in CACHE."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(CACHE)
+    before = getattr(config, "CACHE_DIR")  # noqa: B009  numba's stubs do not have it
     try:
-        made: F = numba.njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)(function)
+        setattr(config, "CACHE_DIR", str(CACHE))  # noqa: B010
+        made: F = _njit(**OPTIONS, cache=True)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        setattr(config, "CACHE_DIR", before)  # noqa: B010
     return made

@@ -10,7 +10,6 @@ from testbed.world.twin.kernel import loop
 from testbed.world.twin.kernel.state import TICK, State, fresh, longer, longer_pool, wider
 from testbed.world.twin.layout import Floats, Ints, Layout
 
-
 NONE = np.zeros(0)
 
 
@@ -46,7 +45,12 @@ class Kernel:
         c = length(s.c, int(g["room_c"]))
         b = length(s.b, int(g["room_b"]))
         if x > len(s.x):
-            s = s._replace(x=longer_pool(s.x, g, "x", x), order=longer(s.order, x + v), x_bind=longer(s.x_bind, x), hops=longer(s.hops, x))
+            s = s._replace(
+                x=longer_pool(s.x, g, "x", x),
+                order=longer(s.order, x + v),
+                x_bind=longer(s.x_bind, x),
+                hops=longer(s.hops, x),
+            )
         if v > len(s.v):
             s = s._replace(
                 v=longer_pool(s.v, g, "v", v), v_bind=longer(s.v_bind, v), order=longer(s.order, x + v),
@@ -56,7 +60,10 @@ class Kernel:
             s = s._replace(c=longer_pool(s.c, g, "c", c))
         if b > len(s.b):
             s = s._replace(b=longer_pool(s.b, g, "b", b))
-        for name, used in (("events", g["heap"]), ("answers", g["answers"]), ("visits", g["visits"]),
+        for name, used in (
+            ("events", g["heap"]),
+            ("answers", g["answers"]),
+            ("visits", g["visits"]),
             ("doubts", g["doubts"]),
         ):
             rows = getattr(s, name)

@@ -20,10 +20,9 @@ def dispatch(s: State, task: int) -> None:
     t, r, now = s.t[task], s.rule[0], s.g[0].now
     t.sent = 1
     plan(s, t.due + min(r.grace_deadlines * (t.due - t.at), r.grace), LAST, task, 0)
-    if r.admission:
-        if not now + completion(s, t.gateway, t.type, t.size) <= t.due:
-            resolve(s, task, REFUSED, NAN)
-            return
+    if r.admission and not now + completion(s, t.gateway, t.type, t.size) <= t.due:
+        resolve(s, task, REFUSED, NAN)
+        return
     attempt(s, task)
 
 

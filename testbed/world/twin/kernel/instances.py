@@ -7,7 +7,6 @@ import numpy as np
 from testbed.world.twin.engine import (
     BROKEN,
     DONE,
-    DRAINED,
     DROPPED,
     EXPIRED_WHY,
     FAILED,
@@ -18,14 +17,12 @@ from testbed.world.twin.engine import (
 )
 from testbed.world.twin.kernel.build import jit
 from testbed.world.twin.kernel.heap import plan
+from testbed.world.twin.kernel.queues import pop, push
 from testbed.world.twin.kernel.routing import route, sync
-from testbed.world.twin.kernel.sorting import by_serial, by_task
 from testbed.world.twin.kernel.state import (
     FINISH,
     FREE,
-    GHOST,
     JOIN,
-    QUEUED,
     RECENT,
     REPORT,
     ROW,
@@ -75,48 +72,6 @@ def ask_later(s: State, i: int) -> None:
     if s.m[i].asked and not s.m[i].told:
         s.doubts[g.doubts] = i
         g.doubts += 1
-
-
-# -- the queue: a skew heap by (key, serial)
-
-
-@jit
-def merge(s: State, a: int, b: int) -> int:
-    """One heap of two; `below` and `beside` are the children."""
-    root, parent = -1, -1
-    while a >= 0 and b >= 0:
-        if s.v[b].key < s.v[a].key or (s.v[b].key == s.v[a].key and s.v[b].serial < s.v[a].serial):
-            a, b = b, a
-        if parent < 0:
-            root = a
-        else:
-            s.v[parent].below = a
-        parent = a
-        following = s.v[a].beside
-        s.v[a].beside = s.v[a].below
-        a = following
-    rest = a if a >= 0 else b
-    if parent < 0:
-        return rest
-    s.v[parent].below = rest
-    return root
-
-
-@jit
-def push(s: State, i: int, v: int) -> None:
-    s.v[v].state = QUEUED
-    s.v[v].below = -1
-    s.v[v].beside = -1
-    s.m[i].queue = merge(s, s.m[i].queue, v)
-    s.m[i].waiting += 1
-
-
-@jit
-def pop(s: State, i: int) -> int:
-    v = s.m[i].queue
-    s.m[i].queue = merge(s, s.v[v].below, s.v[v].beside)
-    s.m[i].waiting -= 1
-    return v
 
 
 # -- a request comes
@@ -416,145 +371,3 @@ def acknowledge(s: State, source: int, target: int) -> None:
     if source >= s.g[0].gateways:
         s.m[source].owed -= 1
         ask_later(s, source)
-
-
-# -- ends
-
-
-@jit
-def drain(s: State, i: int) -> None:
-    s.m[i].asked = 1
-    report(s, i)
-
-
-@jit
-def check_drained(s: State, i: int) -> None:
-    """Say so when nothing is here, on its way here, or sent from here and not received."""
-    m = s.m[i]
-    if m.told or m.dead or m.waiting > 0 or m.running > 0 or m.joins >= 0 or m.coming > 0 or m.owed > 0:
-        return
-    if m.rows >= 0:
-        report(s, i)
-        return
-    m.told = 1
-    signal(s, DRAINED, i)
-
-
-@jit
-def settle(s: State) -> None:
-    """Ask those that may be drained now; a report that comes of it may raise further doubts."""
-    g = s.g[0]
-    k = 0
-    while k < g.doubts:
-        check_drained(s, s.doubts[k])
-        k += 1
-    g.doubts = 0
-
-
-@jit
-def here(s: State, i: int, state: int) -> int:
-    """Fill order[:n] with the visits of an instance in a state, by serial. Returns n."""
-    n = 0
-    for v in range(len(s.v)):
-        if s.v[v].state == state and s.v[v].member == i:
-            s.order[n] = v
-            n += 1
-    by_serial(s, n)
-    return n
-
-
-@jit
-def kill(s: State, i: int) -> None:
-    """It ends without a word: what it had reported as arrived becomes its ghosts, the rest vanishes."""
-    m = s.m[i]
-    m.dead = 1
-    s.hosts[m.host].busy -= m.milli * m.running
-    for v in range(len(s.v)):
-        w = s.v[v]
-        if w.member == i and (w.state == QUEUED or w.state == RUNNING or w.state == JOIN or w.state == ROW):
-            if w.first < m.reported:
-                w.state = GHOST
-            else:
-                free_visit(s, v)
-    m.running = 0
-    m.waiting = 0
-    m.queue = -1
-    m.joins = -1
-    m.rows = -1
-    m.fresh = 0
-
-
-@jit
-def stop(s: State, i: int) -> None:
-    """It ends by order and says what it gives up."""
-    m = s.m[i]
-    m.dead = 1
-    s.hosts[m.host].busy -= m.milli * m.running
-    for k in range(here(s, i, RUNNING)):
-        give_up(s, i, s.order[k])
-    while m.waiting > 0:
-        give_up(s, i, pop(s, i))
-    v = m.joins
-    while v >= 0:
-        following = s.v[v].next
-        give_up(s, i, v)
-        v = following
-    m.running = 0
-    m.joins = -1
-    report(s, i)
-
-
-@jit
-def give_up(s: State, i: int, v: int) -> None:
-    task, attempt = s.v[v].task, s.v[v].attempt
-    row(s, i, v, NAN, LOST)
-    fail(s, i, task, attempt, BROKEN)
-
-
-@jit
-def held(s: State, i: int) -> int:
-    """Tasks it has reported as arrived and not as finished."""
-    n = 0
-    for v in range(len(s.v)):
-        w = s.v[v]
-        if w.member == i and (w.state == GHOST if s.m[i].dead else QUEUED <= w.state <= ROW and w.first < s.m[i].reported):
-            s.held[n, 0] = w.task
-            s.held[n, 1] = 0
-            n += 1
-    by_task(s, n)
-    tasks = 0
-    for k in range(n):
-        if k == 0 or s.held[k, 0] != s.held[k - 1, 0]:
-            tasks += 1
-    return tasks
-
-
-@jit
-def bury(s: State, i: int) -> int:
-    """Fill held[:n] with (task, attempt) that may have died with it, in order; its ghosts' rows go to the run."""
-    m = s.m[i]
-    n = 0
-    v = m.recent
-    while v >= 0:
-        following = s.v[v].next
-        s.held[n, 0] = s.v[v].task
-        s.held[n, 1] = s.v[v].attempt
-        n += 1
-        free_visit(s, v)
-        v = following
-    m.recent = -1
-    for k in range(here(s, i, GHOST)):
-        v = s.order[k]
-        w = s.v[v]
-        s.held[n, 0] = w.task
-        s.held[n, 1] = w.attempt
-        n += 1
-        w.started = NAN
-        w.ended = NAN
-        w.outcome = LOST
-        over(s, v)
-        free_visit(s, v)
-    m.backlog = 0
-    m.busy = 0
-    by_task(s, n)
-    return n

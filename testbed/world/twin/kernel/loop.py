@@ -8,24 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from testbed.world.twin.engine import BROKEN, FAILED, FETCH, REQUEST, RESULT, STATE
-from testbed.world.twin.kernel import instances as places
 from testbed.world.twin.kernel.build import door, jit
+from testbed.world.twin.kernel.changes import forget, retime, set_lane, squeeze
+from testbed.world.twin.kernel.ends import bury, drain, held, kill, settle, stop
 from testbed.world.twin.kernel.gateways import attempt, dispatch, failed, last_moment, lost, result, retry
 from testbed.world.twin.kernel.heap import drop_first, plan
-from testbed.world.twin.kernel.instances import (
-    acknowledge,
-    drain,
-    fail,
-    finish,
-    held,
-    kill,
-    pump,
-    receive,
-    report,
-    see,
-    settle,
-    signal,
-)
+from testbed.world.twin.kernel.instances import acknowledge, fail, finish, pump, receive, report, see, signal
 from testbed.world.twin.kernel.lanes import forward
 from testbed.world.twin.kernel.sorting import by_number
 from testbed.world.twin.kernel.state import (
@@ -44,25 +32,10 @@ from testbed.world.twin.kernel.state import (
     TICK,
     State,
 )
-from testbed.world.twin.kernel.transfers import (
-    again,
-    depart,
-    forget,
-    free,
-    hop,
-    landed,
-    mute,
-    release,
-    retime,
-    send,
-    set_lane,
-    squeeze,
-    tail,
-)
+from testbed.world.twin.kernel.transfers import again, depart, free, hop, landed, mute, release, send, tail
 
 #: Questions to `ask`.
 RUN, PUSH, PUMP, DRAIN, HELD, STOP, KILL, BURY, FETCHES, OFFER, FORWARD, SQUEEZE, LANE, PLAN, RETIME = range(15)
-place_bury, place_stop = places.bury, places.stop
 
 
 @door
@@ -91,7 +64,7 @@ def ask(s: State, what: int, a: int, b: int, x: float, times: np.ndarray) -> int
         s.m[a].shown = 0
         s.m[a].gone = 1
         if not s.m[a].dead:
-            place_stop(s, a)
+            stop(s, a)
         undelivered(s, a)
     elif what == KILL:
         kill(s, a)
@@ -99,7 +72,7 @@ def ask(s: State, what: int, a: int, b: int, x: float, times: np.ndarray) -> int
         s.m[a].shown = 0
         s.m[a].gone = 1
         push(s)
-        n = place_bury(s, a)
+        n = bury(s, a)
         undelivered(s, a)
         lost(s, a, n)
     elif what == FETCHES:

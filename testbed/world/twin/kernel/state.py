@@ -47,7 +47,8 @@ TRANSFER = np.dtype(
 HOP = np.dtype([("lane", i), ("head", f), ("tail", f), ("since", f), ("inflow", f)])
 VISIT = np.dtype(
     [(n, i) for n in (
-        "serial", "first", "task", "attempt", "stage", "member", "missing", "state", "outcome", "next", "below", "beside",
+        "serial", "first", "task", "attempt", "stage", "member", "missing", "state", "outcome", "next", "below",
+        "beside",
     )]
     + [(n, f) for n in ("arrived", "started", "ended", "key")]
 )  # fmt: skip
@@ -61,7 +62,9 @@ MEMBER = np.dtype(
     + [(n, f) for n in ("speed", "mean", "spare")]
 )  # fmt: skip
 TASK = np.dtype(
-    [(n, i) for n in ("type", "gateway", "attempts", "sent", "over", "expired", "waiting", "answered", "sinks", "bindings")]
+    [(n, i) for n in (
+        "type", "gateway", "attempts", "sent", "over", "expired", "waiting", "answered", "sinks", "bindings",
+    )]
     + [(n, f) for n in ("at", "due", "size")]
 )  # fmt: skip
 BINDING = np.dtype([("member", i), ("attempt", i), ("next", i), ("finished", f)])
@@ -132,21 +135,56 @@ class State(NamedTuple):
 
 def fresh(layout: Layout) -> State:
     """The state at the beginning, with small pools."""
-    n, r, k = layout.network, layout.rules, layout.types
-    H, L, G = len(n.hosts), len(n.rate), len(layout.gateways)
+    n, k = layout.network, layout.types
+    H, L, G, M = len(n.hosts), len(n.rate), len(layout.gateways), len(layout.services)
+    kinds, width, edges = k.out_stage.shape
+
+    def whole(*shape: int) -> Ints:
+        return np.zeros(shape, np.int64)
+
     s = State(
-        np.zeros(1, GLOBALS), _rules(layout), np.zeros(256, EVENT), _pool(np.zeros(64, TRANSFER)), np.zeros((64, k.width), np.int64),
-        np.zeros((64, 8), HOP), _pool(np.zeros(64, VISIT)), np.zeros((64, k.width), np.int64), np.zeros(64, MEMBER),
-        np.zeros((64, 32), np.uint8), np.zeros((64, 64), PAIR), np.zeros((64, len(layout.services)), np.int64),
-        np.zeros(64, TASK), np.zeros((64, max(k.service.shape[1], 1))), _pool(np.zeros(64, BINDING)),
-        _pool(np.zeros(64, STALL)), np.zeros(L, LANE), np.zeros((L, 1, 2)), np.zeros(H, HOST),
-        np.full((1, 1), -1, np.int64), *(np.zeros((H, H)) for _ in range(4)), np.zeros(len(k.specs), TYPE),
-        np.zeros((len(k.specs), k.outs.shape[1]), STAGE), np.zeros((*k.out_stage.shape,), EDGE),
-        np.zeros(64, np.int64), np.zeros(len(layout.services) + 1, np.int64), np.zeros(256, ANSWERS),
-        np.zeros(256, VISITS), np.zeros(256, SIGNAL), np.zeros(256, np.int64), np.zeros((len(layout.services), len(n.domains)), np.int64),
-        _crc_table(), np.zeros(64, np.int64), np.zeros((64, 2), np.int64), np.zeros(k.width, np.int64),
-        np.zeros(k.out_stage.shape[2], np.int64), np.zeros(k.service.shape[1], np.int64), np.zeros(k.service.shape[1]),
-    )  # fmt: skip
+        g=np.zeros(1, GLOBALS),
+        rule=_rules(layout),
+        events=np.zeros(256, EVENT),
+        x=_pool(np.zeros(64, TRANSFER)),
+        x_bind=whole(64, k.width),
+        hops=np.zeros((64, 8), HOP),
+        v=_pool(np.zeros(64, VISIT)),
+        v_bind=whole(64, k.width),
+        m=np.zeros(64, MEMBER),
+        ids=np.zeros((64, 32), np.uint8),
+        pairs=np.zeros((64, 64), PAIR),
+        routed=whole(64, M),
+        t=np.zeros(64, TASK),
+        work=np.zeros((64, width - 1)),
+        b=_pool(np.zeros(64, BINDING)),
+        c=_pool(np.zeros(64, STALL)),
+        lanes=np.zeros(L, LANE),
+        track=np.zeros((L, 1, 2)),
+        hosts=np.zeros(H, HOST),
+        next_lane=whole(1, 1),
+        delay=np.zeros((H, H)),
+        per_byte=np.zeros((H, H)),
+        seen_delay=np.zeros((H, H)),
+        seen_per_byte=np.zeros((H, H)),
+        types=np.zeros(kinds, TYPE),
+        stages=np.zeros((kinds, width), STAGE),
+        edges=np.zeros((kinds, width, edges), EDGE),
+        targets=whole(64),
+        targets_from=whole(M + 1),
+        answers=np.zeros(256, ANSWERS),
+        visits=np.zeros(256, VISITS),
+        signals=np.zeros(256, SIGNAL),
+        doubts=whole(256),
+        arrivals=whole(M, len(n.domains)),
+        crc=_crc_table(),
+        order=whole(128),
+        held=whole(64, 2),
+        bind=whole(k.width),
+        aims=whole(edges),
+        at_host=whole(width - 1),
+        at_time=np.zeros(width - 1),
+    )
     g = s.g[0]
     g["gateways"] = g["members"] = G
     g["outbox"] = -1

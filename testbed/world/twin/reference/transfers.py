@@ -18,14 +18,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from testbed.world.twin.engine import FETCH, REQUEST
-from testbed.world.twin.layout import Floats
+from testbed.world.twin.layout import RTO_DOUBLINGS, Floats
 from testbed.world.twin.reference.draws import uniform
 from testbed.world.twin.reference.lanes import Lane
 
 if TYPE_CHECKING:
     from testbed.world.twin.reference.engine import Reference
-
-RTO_DOUBLINGS = 9  # at most 120 s real, as Linux has it
 
 
 @dataclass(slots=True, eq=False)
@@ -178,7 +176,7 @@ class Transfers:
         if lane.loss > 0.0:
             x.late += self._lossy(x, number, lane)
         hop = Hop(number, lane.c + lane.q + x.packet, 0.0, now)
-        whole = not x.hops or x.through == len(x.hops) and x.tail_at <= now
+        whole = not x.hops or (x.through == len(x.hops) and x.tail_at <= now)
         if not whole:
             hop.inflow = self._inflow(x)
             lane.flow(hop.inflow, 1)
