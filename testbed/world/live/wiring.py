@@ -3,7 +3,8 @@
 A host has one interface with a /16 address; its neighbours are static (nobody asks by ARP, so a switch needs no
 flood), there is no default route and no IPv6. Its one route starts connections with a large window, and connections
 keep their window when idle: without both, a payload sent now and then pays TCP's slow start every time, which no scale
-of rates and delays scales along.
+of rates and delays scales along. The congestion control is CUBIC, whatever the machine's own is: BBR, which paces,
+shares a link otherwise, and a run must not depend on the host's default.
 Everything is written by `replace`, so wiring a host again is harmless and mends what somebody removed.
 """
 
@@ -24,6 +25,7 @@ NETWORK, PREFIX = "10.77.0.0/16", 16
 WINDOW = 60  # segments; initial congestion and receive window of every connection
 SYSCTLS = {
     "net/ipv4/tcp_slow_start_after_idle": "0",
+    "net/ipv4/tcp_congestion_control": "cubic",
     "net/ipv6/conf/all/disable_ipv6": "1",
     "net/ipv6/conf/default/disable_ipv6": "1",
 }
