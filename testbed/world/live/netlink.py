@@ -119,8 +119,9 @@ class Channel:
             out.append((index, f"{socket.inet_ntoa(parts.get(2) or parts[1])}/{length}"))
         return out
 
-    def routes(self) -> dict[str, tuple[int, int]]:
-        """Of the main table, IPv4: "10.77.0.0/16" → (interface index, initial congestion window or 0)."""
+    def routes(self) -> dict[str, tuple[int, int, str]]:
+        """Of the main table, IPv4: "10.77.0.0/16" → (interface index, initial congestion window or 0, congestion
+        control or "")."""
         out = {}
         for _, body in self._ask(_GET_ROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, *[0] * 8), _DUMP):
             length, table = body[1], body[4]
@@ -129,7 +130,8 @@ class Channel:
                 continue
             metrics = attributes(parts.get(8, b""), 0)
             where = f"{socket.inet_ntoa(parts[1])}/{length}" if 1 in parts else "default"
-            out[where] = (_number(parts.get(4), 0), _number(metrics.get(11), 0))
+            control = metrics.get(16, b"").rstrip(b"\0").decode()
+            out[where] = (_number(parts.get(4), 0), _number(metrics.get(11), 0), control)
         return out
 
     def neighbours(self) -> dict[str, str]:

@@ -23,8 +23,8 @@ def take(channel: Channel, ours: Callable[[Link], bool], hosts_own: bool, settin
     if not hosts_own:
         names = {index: link.name for index, link in links.items()}
         found.update({(names[i], f"address {ip}"): "there" for i, ip in channel.addresses() if i in names})
-        for to, (by, window) in channel.routes().items():
-            found[names.get(by, ""), f"route to {to}"] = f"initial window {window}"
+        for to, (by, window, control) in channel.routes().items():
+            found[names.get(by, ""), f"route to {to}"] = f"initial window {window}, congestion control {control}"
         found.update({("", f"neighbour {ip}"): mac for ip, mac in channel.neighbours().items()})
     return found
 

@@ -23,9 +23,9 @@ from testbed.world.live.netlink import Channel
 
 NETWORK, PREFIX = "10.77.0.0/16", 16
 WINDOW = 60  # segments; initial congestion and receive window of every connection
+CONGESTION = "cubic"  # every kernel has it
 SYSCTLS = {
     "net/ipv4/tcp_slow_start_after_idle": "0",
-    "net/ipv4/tcp_congestion_control": "cubic",
     "net/ipv6/conf/all/disable_ipv6": "1",
     "net/ipv6/conf/default/disable_ipv6": "1",
 }
@@ -78,7 +78,7 @@ def _wire(w: Wire, everybody: Iterable[Wire]) -> None:
         f"link set dev {w.interface} up",
         f"address replace {w.ip}/{PREFIX} dev {w.interface}",
         f"route replace {NETWORK} dev {w.interface} proto kernel scope link src {w.ip} "
-        f"initcwnd {WINDOW} initrwnd {WINDOW}",
+        f"initcwnd {WINDOW} initrwnd {WINDOW} congctl {CONGESTION}",
         *(f"neigh replace {o.ip} lladdr {o.mac} dev {w.interface} nud permanent" for o in everybody if o is not w),
     ]
     kernel.run(["ip", "-batch", "-"], w.netns, "\n".join(batch) + "\n")
@@ -90,15 +90,13 @@ def _differences(w: Wire, everybody: Sequence[Wire]) -> list[str]:
         if link is None:
             return [f"host {w.host}: interface {w.interface} is missing"]
         ips = [ip for index, ip in channel.addresses() if index == link.index]
-        routes = {
-            to: (w.interface if by == link.index else by, window) for to, (by, window) in channel.routes().items()
-        }
+        routes = {to: (w.interface if by == link.index else by, *rest) for to, (by, *rest) in channel.routes().items()}
         neighbours = channel.neighbours()
     wanted = {o.ip: o.mac for o in everybody if o.host != w.host}
     facts: list[tuple[str, Any, Any]] = [
         ("MAC address", link.mac, w.mac),
         ("addresses", ips, [f"{w.ip}/{PREFIX}"]),
-        ("routes (device, initial window)", routes, {NETWORK: (w.interface, WINDOW)}),
+        ("routes (device, initial window, congestion control)", routes, {NETWORK: (w.interface, WINDOW, CONGESTION)}),
         ("settings", _settings(w.netns), SYSCTLS),
         *(("neighbour " + ip, neighbours.get(ip), wanted.get(ip)) for ip in sorted(wanted.keys() | neighbours.keys())),
     ]
