@@ -21,7 +21,7 @@ from controller.decision import Placement
 from testbed.errors import CannotRun, ShaketableError
 from testbed.record.folder import MARKER
 from testbed.run.execute import execute, run_id_of
-from testbed.run.prepare import Prepared, load, prepare
+from testbed.run.prepare import Prepared, inabilities, load, prepare
 from testbed.run.summary import INTERRUPTED
 from testbed.run.worlds import bins, make_world
 from testbed.verdict.cells import Cell
@@ -117,7 +117,7 @@ def _one(job: Job, placements: MutableMapping[bytes, Placement]) -> None:
     if job.folder.exists():
         shutil.rmtree(job.folder)  # of a run that was cut short: it has no completion marker, or is another plan's
     world = make_world(job.world, run_id := run_id_of(prepared), _quiet)
-    if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
+    if problems := inabilities(prepared, world):
         raise CannotRun(f"the {job.world} world can't run this: {'; '.join(problems)}")
     summary = execute(prepared, world, job.folder, bins(), lambda status: None, _quiet, run_id, latest=False)
     if INTERRUPTED in summary["invalid_because"]:  # whole, but no run to build on; and the rest was not wanted either

@@ -13,7 +13,7 @@ from testbed.errors import CannotRun
 from testbed.record.folder import read
 from testbed.report.closing import closing
 from testbed.run.execute import default_folder, execute, run_id_of
-from testbed.run.prepare import prepare
+from testbed.run.prepare import inabilities, prepare
 from testbed.run.summary import INTERRUPTED
 from testbed.run.worlds import bins, make_world
 from testbed.verdict.claims import EXIT
@@ -31,7 +31,7 @@ def run_once(
         board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
         board.say(f"run {run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {folder}")
         world = make_world(world_name, run_id, board.say)
-        if problems := world.cannot(prepared.scenario, prepared.resolved.topology):
+        if problems := inabilities(prepared, world):
             raise CannotRun(f"the {world_name} world can't run this scenario:\n  " + "\n  ".join(problems))
         summary = execute(
             prepared, world, folder, bins(), board.show, board.say, run_id, observations=observations or None

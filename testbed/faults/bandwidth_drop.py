@@ -1,4 +1,4 @@
-"""A link keeps only a share of its bandwidth, in both directions, on top of its own fluctuation."""
+"""A link keeps only a share of its bandwidth, on top of its own fluctuation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from testbed.faults.base import FaultParameters, Ground
 from testbed.world.base import Disturbance
 
-TARGETS = ("link",)
+TARGETS = ("link", "direction")
 NEEDS = frozenset({"rate"})
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from testbed import catalogue
 from testbed.scenario.model import Fault
+from testbed.topology.model import Topology
 from testbed.world.base import Disturbance
 
 #: Occurrences of one fault that repeats, at the most.
@@ -18,7 +19,10 @@ MOST_OCCURRENCES = 1000
 
 
 class Ground(Protocol):
-    """What a fault can do: a world's verbs, and "load" on an ingress."""
+    """What a fault can do: a world's verbs, and "load" on an ingress. topology: what there is to aim at."""
+
+    @property
+    def topology(self) -> Topology: ...
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance: ...
 
@@ -45,7 +49,7 @@ class Planned:
     """One occurrence of a fault of the timeline and what became of it. Times nominal, s since t = 0.
 
     start: None until it is known (it hangs on another fault, or on what the run measures). steps: of a load fault,
-    from its beginning and its length. withheld: why it was not applied.
+    from its beginning and its length. links: those it takes down or reshapes. withheld: why it was not applied.
     """
 
     fault: Fault
@@ -53,15 +57,18 @@ class Planned:
     apply: Callable[[Ground, str, Any], list[Disturbance]]
     parameters: FaultParameters
     start: float | None
+    length: float
     steps: Callable[[str, Any, float, float], Steps] | None = None
+    links: tuple[str, ...] = ()
     in_force: list[Disturbance] = field(default_factory=list)
     done: list[Disturbance] = field(default_factory=list)
     withheld: str = ""
     holds_since: float | None = None  # of its `when`
+    offset: float = 0.0  # of this spell within the fault
 
     @property
     def end(self) -> float | None:
-        return None if self.start is None else self.start + self.fault.duration
+        return None if self.start is None else self.start + self.length
 
     @property
     def over(self) -> bool:
@@ -79,31 +86,62 @@ class Planned:
         return f"{self.start:.1f} to {self.end:.1f}"
 
 
+def load_kind(kind: str) -> Any:
+    """The file of a kind of fault. Raises InputError with the nearest name."""
+    return catalogue.load("testbed.faults", kind)
+
+
 def catalogue_of_faults() -> dict[str, tuple[type[BaseModel], tuple[str, ...]]]:
     """kind → (its parameters' model, what it may be aimed at), from the files of this folder."""
     out = {}
     for kind in catalogue.kinds("testbed.faults"):
-        module = catalogue.load("testbed.faults", kind)
+        module = load_kind(kind)
         out[kind] = (module.Parameters, module.TARGETS)
     return out
 
 
-def timeline(faults: Sequence[Fault], horizon: float = math.inf) -> list[Planned]:
+def timeline(faults: Sequence[Fault], topology: Topology, horizon: float = math.inf) -> list[Planned]:
     """Every occurrence, in order of their start; those whose start is not known yet come last.
 
     A fault that repeats without a number does so while an occurrence ends by `horizon`, s.
     """
     out: list[Planned] = []
     for i, fault in enumerate(sorted(faults, key=lambda f: f.at)):
-        module = catalogue.load("testbed.faults", fault.kind)
         name = fault.name or f"{fault.kind}_{i + 1}"
         starts: list[float | None] = [None] if fault.after or fault.when else [*_beginnings(fault, horizon)]
         for k, start in enumerate(starts):
-            own = name if len(starts) == 1 else f"{name}_{k + 1}"
-            parameters = module.Parameters(**fault.parameters)
-            out.append(Planned(fault, own, module.apply, parameters, start, getattr(module, "steps", None)))
+            out += _occurrence(fault, name if len(starts) == 1 else f"{name}_{k + 1}", start, topology)
     follow(out)
     return sorted(out, key=lambda p: math.inf if p.start is None else p.start)
+
+
+def _occurrence(fault: Fault, name: str, start: float | None, topology: Topology) -> list[Planned]:
+    """One, or one for each spell of a kind that comes and goes by itself."""
+    module = load_kind(fault.kind)
+    parameters = module.Parameters(**fault.parameters)
+    spells = module.spells(parameters, fault.duration) if hasattr(module, "spells") else [(0.0, fault.duration)]
+    steps = getattr(module, "steps", None)
+    held = tuple(links_of(fault, topology))
+    return [
+        Planned(
+            fault, name if len(spells) == 1 else f"{name}_{k + 1}", module.apply, parameters,
+            None if start is None else start + since, length, steps, held, offset=since,
+        )
+        for k, (since, length) in enumerate(spells)
+    ]  # fmt: skip
+
+
+def links_of(fault: Fault, topology: Topology) -> list[str]:
+    """Names of the links a fault touches: its target's own, or what its file says in `links`."""
+    module = load_kind(fault.kind)
+    if hasattr(module, "links"):
+        return list(module.links(topology, fault.target, module.Parameters(**fault.parameters)))
+    if "link" in module.TARGETS:
+        a, _, b = fault.target.replace("->", "--").partition("--")
+        return [k.name for k in topology.links if {k.a, k.b} == {a, b}]
+    if "node" in module.TARGETS:
+        return [k.name for k in topology.links if k.role == "node" and fault.target in (k.a, k.b)]
+    return []
 
 
 def _beginnings(fault: Fault, horizon: float) -> list[float]:
@@ -125,4 +163,4 @@ def follow(planned: Sequence[Planned]) -> None:
                 ends = [q.end for q in before]
                 known = [e for e in ends if e is not None]
                 if known and len(known) == len(ends):
-                    p.start = max(known) + p.fault.at
+                    p.start = max(known) + p.fault.at + p.offset

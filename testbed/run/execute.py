@@ -15,6 +15,7 @@ from typing import Any
 
 from controller.observation import Observation
 from testbed.errors import CannotRun, InputError, ShaketableError
+from testbed.faults.base import load_kind
 from testbed.load.bandwidth import Bins
 from testbed.record.folder import RunFolder
 from testbed.record.tables import Names
@@ -47,15 +48,11 @@ def default_folder(prepared: Prepared, root: Path) -> Path:
 
 def bed_of(prepared: Prepared, run_id: str, bins: Bins, names: Names) -> Bed:
     """What a world is asked to build."""
-    from testbed.catalogue import load
-
     needs: dict[str, frozenset[str]] = {}
     for p in prepared.planned:
-        fields = load("testbed.faults", p.fault.kind).NEEDS
-        for k in prepared.resolved.topology.links:
-            own = k.role == "node" and p.fault.target in (k.a, k.b)  # a node's fault may need its link
-            if own or p.fault.target in (k.name, f"{k.b}--{k.a}"):
-                needs[k.name] = needs.get(k.name, frozenset()) | fields
+        fields = load_kind(p.fault.kind).NEEDS
+        for name in p.links:
+            needs[name] = needs.get(name, frozenset()) | fields
     return Bed(
         run_id, prepared.seed, prepared.scenario, prepared.resolved.topology, prepared.resolved.model,
         prepared.initial, names, tuple(prepared.tracks(bins)), needs, prepared.policy.routing,
@@ -87,7 +84,7 @@ def execute(
         source = prepared.source()
         topology = prepared.resolved.topology
         limits = Limits.of(prepared.scenario.safety, len(topology.nodes), len(topology.links))
-        shaker = Shaker(world, source, prepared.planned, folder.event, limits)
+        shaker = Shaker(world, source, prepared.planned, folder.event, topology, limits)
         loop = Loop(
             world, prepared.policy, prepared.resolved.model, prepared.state, source, shaker, folder,
             prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,

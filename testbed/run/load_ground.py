@@ -47,7 +47,7 @@ class LoadGround:
             if p.steps is None or p.start is None or p.withheld or p.name in self._ended:
                 continue
             assert p.end is not None
-            steps = p.steps(p.fault.target, p.parameters, p.start, p.fault.duration)
+            steps = p.steps(p.fault.target, p.parameters, p.start, p.length)
             steps += [(ingress, p.end, 1.0) for ingress in dict.fromkeys(i for i, _, _ in steps)]
             taken = self._taken.get(p.name, 0)
             fresh = [s for s in steps[taken:] if s[1] < until]

@@ -14,7 +14,7 @@ from controller.model import Model
 from controller.placement import Infeasible
 from controller.policy import Policy
 from testbed.errors import InputError
-from testbed.faults.base import Planned, catalogue_of_faults, timeline
+from testbed.faults.base import Planned, catalogue_of_faults, load_kind, timeline
 from testbed.load.bandwidth import Bins, tracks
 from testbed.load.shapes import intensities
 from testbed.load.tasks import TaskSource
@@ -22,7 +22,7 @@ from testbed.load.trace import window
 from testbed.scenario import loader, targets
 from testbed.scenario.model import Fault, Scenario
 from testbed.scenario.resolve import Resolved, resolve
-from testbed.world.base import Track
+from testbed.world.base import Track, World
 
 #: (policy, model, parameters) → its core placement.
 Place = Callable[[Policy, Model, Mapping[str, float]], Placement]
@@ -92,6 +92,18 @@ def _aimed(fault: Fault, model: Model, placement: Placement) -> Fault:
     return fault.model_copy(update={"target": busiest(model, placement)}) if fault.target == targets.BUSIEST else fault
 
 
+def inabilities(prepared: Prepared, world: World) -> list[str]:
+    """What the world can't do of this scenario, one sentence each; asked before anything is built."""
+    out = world.cannot(prepared.scenario, prepared.resolved.topology)
+    for p in prepared.planned:
+        lacking = sorted(load_kind(p.fault.kind).NEEDS - world.can)
+        if lacking:
+            out.append(
+                f"fault {p.name}: {p.fault.kind} changes {', '.join(lacking)}, which the {world.name} world can't"
+            )
+    return list(dict.fromkeys(out))
+
+
 def ask(policy: Policy, model: Model, parameters: Mapping[str, float]) -> Placement:
     return policy.place(model, parameters)
 
@@ -120,6 +132,7 @@ def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask) -> 
         scenario, text, digest, seed, world, resolved, policy, parameters, placement, seconds, state, initial,
         timeline(
             [_aimed(f, resolved.model, placement) for f in resolved.faults],
+            resolved.topology,
             scenario.run.warmup + scenario.run.duration,
         ),
     )  # fmt: skip

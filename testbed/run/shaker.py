@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from testbed.faults.base import Planned, follow
+from testbed.faults.base import Planned, follow, load_kind
 from testbed.load.tasks import TaskSource
 from testbed.run.load_ground import LoadGround
 from testbed.scenario.model import Safety, When
+from testbed.topology.model import Topology
 from testbed.world.base import Disturbance, World
 
 #: (kind, planned s, actual s, data) → one line of events.jsonl
@@ -45,6 +46,7 @@ class Shaker:
     source: TaskSource
     planned: list[Planned]
     note: Note
+    topology: Topology
     limits: Limits = Limits()
     stopped: str = ""  # why the run has to end
     ground: LoadGround = field(init=False)
@@ -94,7 +96,7 @@ class Shaker:
                 continue
             p.holds_since = _since(when, pulse, now, p.holds_since)
             if p.holds_since is not None and now - p.holds_since >= when.lasting - 1e-9:
-                p.start = now
+                p.start = now + p.offset
                 self.note("fault_called", now, now, fault=p.name, why=_words(when, pulse))
                 follow(self.planned)
         for i, when in enumerate(self.limits.stop):
@@ -169,10 +171,12 @@ class Shaker:
 
 
 def _targets(p: Planned, nodes: bool) -> set[str]:
-    """The nodes, or the links, a fault holds. Load faults hold neither."""
-    target = p.fault.target
-    is_link = "--" in target or "->" in target
-    return {target.replace("->", "--")} if p.steps is None and target and is_link != nodes else set()
+    """The nodes, or the links, a fault holds. Load faults hold neither; a crashed node's link is not counted."""
+    if p.steps is not None:
+        return set()
+    if "node" in load_kind(p.fault.kind).TARGETS:
+        return {p.fault.target} if nodes else set()
+    return set() if nodes else set(p.links)
 
 
 def _since(when: When, pulse: Pulse, now: float, before: float | None) -> float | None:

@@ -147,4 +147,12 @@ def _times(f: Fault, end: float) -> list[float]:
 
 def _same(topology: Topology, a: str, b: str) -> bool:
     own = targets.find(topology, a)
-    return own is not None and own == targets.find(topology, b)
+    other = targets.find(topology, b)
+    if own is not None and other is not None and "--" in own.replace("->", "--"):
+        one_way = "->" in own and "->" in other  # the two directions of a link do not meet
+        return (
+            own == other
+            if one_way
+            else targets.find(topology, own.replace("->", "--")) == targets.find(topology, other.replace("->", "--"))
+        )
+    return own is not None and own == other

@@ -11,6 +11,8 @@ from testbed.topology.model import Link, Topology
 
 ANY = "any "
 ROLES = ("link", "node", "ingress", "site")
+#: One direction of a link, "a->b"; a role for those kinds that can act on one.
+DIRECTION = "direction"
 #: The node whose core services carry the most work by the placement: known once they are placed (testbed.run.prepare).
 BUSIEST = "busiest node"
 #: "any trunk": a link, but none of those that lead to a host.
@@ -21,12 +23,14 @@ def names(topology: Topology, role: str) -> list[str]:
     """Names of one role, links by their own name "a--b"; role "trunk": the links between sites."""
     if role in ("link", "trunk"):
         return [k.name for k in topology.links if role == "link" or k.role == "trunk"]
+    if role == DIRECTION:
+        return [way for k in topology.links for way in (f"{k.a}->{k.b}", f"{k.b}->{k.a}")]
     if role == "site":
         return [s.name for s in topology.sites]
     return [h.name for h in (topology.nodes if role == "node" else topology.ingresses)]
 
 
-def find(topology: Topology, target: str, roles: Sequence[str] = ROLES) -> str | None:
+def find(topology: Topology, target: str, roles: Sequence[str] = (*ROLES, DIRECTION)) -> str | None:
     """The target's own name ("b--a" becomes "a--b"), or None where no such thing has one of the roles."""
     swapped = "--".join(reversed(target.split("--")))
     for role in roles:
@@ -48,12 +52,13 @@ def mistake(topology: Topology, target: str, roles: Sequence[str]) -> str | None
         return None if names(topology, role) else f"the topology {topology.name!r} has no {role}"
     if find(topology, target, roles):
         return None
-    known = [n for role in roles for n in names(topology, "trunk" if role == "link" else role)]
+    known = [n for role in roles for n in names(topology, "trunk" if role == "link" else role) if role != DIRECTION]
     elsewhere = next((r for r in ROLES if r not in roles and find(topology, target, (r,))), None)
+    shown = [role for role in roles if role != DIRECTION]
     what = (
         f"{target!r} is {'an' if elsewhere == 'ingress' else 'a'} {elsewhere}, no target"
         if elsewhere
-        else f"there is no {' or '.join(roles)} {target!r}"
+        else f"there is no {' or '.join(shown)} {target!r}"
     )
     drawn = f"or, chosen per seed: {', '.join(selectors)}"
     return f"{what} in the topology {topology.name!r}. {nearest(target, known)}; {drawn}"

@@ -118,6 +118,8 @@ class World(Protocol):
     """A place a scenario runs in."""
 
     name: str
+    #: What faults may change here, of what their NEEDS name: state, rate, delay, jitter, loss, duplicate, …
+    can: frozenset[str]
 
     def cannot(self, scenario: Scenario, topology: Topology) -> list[str]:
         """What this scenario asks for that this world can't do, one sentence each. Touches nothing."""
@@ -153,7 +155,8 @@ class World(Protocol):
         """Bring a disturbance into force now. A verb, what it is aimed at, and its shape:
 
         link_state, a link, {up}: False: carrier lost at both ends, what was queued is lost.
-        link_shape, a link, {rate_factor}: of what the link would carry, both directions, fluctuation included.
+        link_shape, a link or one direction "a->b", any of shaping.FIELDS: rate_factor of what it would carry,
+        fluctuation included; the others on top of what it has. Several on one link add up (shaping.shaken).
         node_state, an edge node, {up}: False: it has lost its services and all they held, and its link; it returns
         empty. That it is down, or up again, is known (Observation.dead, dead instances, paths) after the run's
         detection time.

@@ -13,9 +13,12 @@ from testbed.record.tables import Names
 from testbed.run.loop import Loop
 from testbed.run.shaker import Limits, Shaker
 from testbed.scenario.model import Fault
+from testbed.topology.build import build
 from tests.load.builders import model
 from tests.load.test_tasks import source
 from tests.run.ideal import IdealWorld
+
+NET = build("metro9", ["big", "medium", "small"], 1)
 
 
 class Idle:
@@ -30,7 +33,7 @@ class Idle:
 def make(tmp_path, faults=(), early_at=None, horizon=20.0, limits=Limits(), world=None):  # noqa: B008, frozen
     world, load = world or IdealWorld(early_at), source(horizon=horizon)
     folder = RunFolder(tmp_path / "run")
-    shaker = Shaker(world, load, timeline(list(faults), horizon), folder.event, limits)
+    shaker = Shaker(world, load, timeline(list(faults), NET, horizon), folder.event, NET, limits)
     seen: list[dict[str, Any]] = []
     loop = Loop(
         world, Idle(), model(), 0, load, shaker, folder, horizon, 1.0, lambda: 0.0, seen.append, Names.of(model()),

@@ -19,7 +19,7 @@ from testbed.run.shaker import Limits
 from testbed.scenario.model import Fault, Safety, When
 from tests.load.builders import model
 from tests.run.ideal import IdealWorld
-from tests.run.test_loop import make
+from tests.run.test_loop import NET, make
 
 SERVICE, NODE = model().services()[0].name, model().nodes[0].name
 
@@ -53,17 +53,17 @@ def test_every_as_often_as_there_is_room(tmp_path):
 
 
 def test_every_so_many_times():
-    assert [p.start for p in timeline([fault(at="2 s", every="3 s", times=2)], 100.0)] == [2.0, 5.0]
+    assert [p.start for p in timeline([fault(at="2 s", every="3 s", times=2)], NET, 100.0)] == [2.0, 5.0]
 
 
 def test_after_another_and_that_one_after_a_third():
     chain = [fault(name="c", after="b", at="2 s"), fault(name="b", after="a", at="1 s"), fault(name="a", at="3 s")]
-    assert {p.name: p.start for p in timeline(chain)} == {"a": 3.0, "b": 5.0, "c": 8.0}
+    assert {p.name: p.start for p in timeline(chain, NET)} == {"a": 3.0, "b": 5.0, "c": 8.0}
 
 
 def test_after_one_that_repeats_means_after_its_last():
     chain = [fault(name="a", at="1 s", every="2 s", times=3), fault(name="b", after="a")]
-    assert [p.start for p in timeline(chain) if p.name == "b"] == [6.0]
+    assert [p.start for p in timeline(chain, NET) if p.name == "b"] == [6.0]
 
 
 def test_when_a_measure_crosses_a_value(tmp_path):

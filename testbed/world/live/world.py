@@ -20,7 +20,7 @@ from controller.observation import Observation
 from testbed.errors import CannotRun
 from testbed.record.tables import Rows, no_rows
 from testbed.scenario.model import Scenario
-from testbed.topology.model import Link, Topology
+from testbed.topology.model import Topology
 from testbed.topology.paths import paths
 from testbed.world.base import Bed, Disturbance, Event, TaskBatch, Track
 from testbed.world.live import capabilities, engine, images
@@ -37,6 +37,7 @@ from testbed.world.live.names import Names
 from testbed.world.live.network import Network
 from testbed.world.live.openflow import PathControl
 from testbed.world.live.rows import StageRow, TaskDraw, TaskRow, draws_of, tables_of
+from testbed.world.live.shaking import Shaking
 
 ORIGIN_LEAD = 0.5  # real s between start() and t = 0, for everybody to hear of it
 POLL = 0.02  # real s between two looks for events while time passes
@@ -70,6 +71,7 @@ class LiveWorld:
     """One run on this machine. say: one line of progress."""
 
     name = "live"
+    can = frozenset({"state", "rate", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt"})
 
     def __init__(self, run_id: str, say: Callable[[str], None]) -> None:
         self.run_id, self.say = run_id, say
@@ -128,6 +130,7 @@ class LiveWorld:
         fleet = parts.fleet = Fleet(bed, hub, hosts, self.now, self._note)
         parts.watch = Watch(network, hosts)
         self._crashes = Crashes(network, hosts, fleet, self.now, run.detection)
+        self._shaking = Shaking(network, self._rates, self._crashes, self.now, self._push_paths)
         self._push_paths()
         self.say("starting services")
         starts = [a for a in bed.initial.actions if isinstance(a, Start)]
@@ -317,44 +320,10 @@ class LiveWorld:
     # -- shaking -----------------------------------------------------------------------------------------------------
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
-        if verb == "node_state":
-            ok, evidence = self._set_node_state(target, bool(shape["up"]))
-            return Disturbance(f"{verb}:{target}", verb, target, dict(shape), self.now(), ok, evidence)
-        link = self._rates.link(target)
-        if verb == "link_state":
-            ok, evidence = self._network.set_link_state(link.name, bool(shape["up"]))
-        elif verb == "link_shape" and set(shape) == {"rate_factor"}:
-            ok, evidence = self._squeeze(link, float(shape["rate_factor"]))
-        else:
-            raise CannotRun(
-                f"the live world can't do {verb} {dict(shape)}; it has link_state {{up}}, link_shape {{rate_factor}}, "
-                "node_state {up}"
-            )
-        return Disturbance(f"{verb}:{link.name}", verb, link.name, dict(shape), self.now(), ok, evidence)
+        return self._shaking.disturb(verb, target, shape)
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
-        target = disturbance.target
-        if disturbance.verb == "node_state":
-            ok, evidence = self._set_node_state(target, not disturbance.shape["up"])
-        elif disturbance.verb == "link_state":
-            ok, evidence = self._network.set_link_state(target, not disturbance.shape["up"])
-        else:
-            ok, evidence = self._squeeze(self._rates.link(target), 1.0)
-        return replace(
-            disturbance,
-            reverted_at=self.now(),
-            verified=disturbance.verified and ok,
-            evidence=f"{disturbance.evidence}; reverted: {evidence}",
-        )
-
-    def _set_node_state(self, node: str, up: bool) -> tuple[bool, str]:
-        return self._crashes.restore(node) if up else self._crashes.crash(node)
-
-    def _squeeze(self, link: Link, factor: float) -> tuple[bool, str]:
-        with self._network.own(link.name):
-            found = self._rates.squeeze(self._network.backend(link.name), link, factor)
-        self._push_paths()
-        return found
+        return self._shaking.undo(disturbance)
 
     @property
     def _network(self) -> Network:

@@ -124,15 +124,15 @@ class Grid:
         self.note(Event("network_paths", None, now, {"down": sorted(self.down)}))
         self.call()
 
-    def squeeze(self, name: str, factor: float) -> str:
-        """Both directions at `factor` of what they would carry, known at once. Returns evidence."""
-        link = self.rates.link(name)[1].name
-        for lane in self.rates.lanes(link):
-            self.engine.squeeze(lane, factor)
-        self.rates.factors[link] = factor
+    def reshape(self, name: str, disturbance: str, shape: Mapping[str, Any] | None) -> str:
+        """Add a disturbance to a link or one direction, or take it away (None); rates are known at once. Evidence."""
+        for lane in self.rates.lanes(name):
+            self.rates.disturb(lane, disturbance, shape)
+            self.engine.squeeze(lane, self.rates.factor(lane))
         self.tell()
         self.engine.push()
-        return f"both directions at {factor:g} of their rate in the twin"
+        factors = "/".join(f"{self.rates.factor(lane):g}" for lane in self.rates.lanes(name))
+        return f"at {factors} of its rate in the twin"
 
     # -- nodes
 
@@ -161,15 +161,15 @@ class Grid:
 
     # -- verbs
 
-    def do(self, verb: str, target: str, shape: Mapping[str, Any]) -> str:
-        """One verb of the World protocol. Evidence; CannotRun for what there is not."""
-        if verb == "node_state" and set(shape) == {"up"}:
+    def do(self, verb: str, target: str, disturbance: str, shape: Mapping[str, Any] | None) -> str:
+        """One verb of the World protocol; shape None takes a link_shape away. Evidence, or CannotRun."""
+        if verb == "node_state" and shape and set(shape) == {"up"}:
             return self.restore(target) if shape["up"] else self.crash(target)
-        if verb == "link_state" and set(shape) == {"up"}:
+        if verb == "link_state" and shape and set(shape) == {"up"}:
             return self.set_link(target, bool(shape["up"]))
-        if verb == "link_shape" and set(shape) == {"rate_factor"}:
-            return self.squeeze(target, float(shape["rate_factor"]))
+        if verb == "link_shape" and set(shape or ()) <= {"rate_factor"}:
+            return self.reshape(target, disturbance, shape)
         raise CannotRun(
-            f"the twin can't do {verb} {dict(shape)}; it has link_state {{up}}, link_shape {{rate_factor}}, "
+            f"the twin can't do {verb} {dict(shape or {})}; it has link_state {{up}}, link_shape {{rate_factor}}, "
             "node_state {up}"
         )

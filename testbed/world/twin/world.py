@@ -61,6 +61,7 @@ class TwinWorld:
     kernel where it can be compiled."""
 
     name = "twin"
+    can = frozenset({"state", "rate"})
     engine: Engine
 
     def __init__(
@@ -68,7 +69,7 @@ class TwinWorld:
     ) -> None:
         self.run_id, self.say, self.calibration, self._wanted = run_id, say, calibration, engine
         self._timers: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._planned = 0
+        self._planned = self._shaken = 0
         self._events: list[Event] = []
         self._urgent = self._up = False
 
@@ -166,14 +167,16 @@ class TwinWorld:
     # -- shaking
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
-        evidence = self.grid.do(verb, target, shape)
-        return Disturbance(f"{verb}:{target}", verb, target, dict(shape), self.now(), True, evidence)
+        self._shaken += 1
+        name = f"{verb}:{target}#{self._shaken}"
+        evidence = self.grid.do(verb, target, name, shape)
+        return Disturbance(name, verb, target, dict(shape), self.now(), True, evidence)
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
-        shape = disturbance.shape
-        back = {"up": not shape["up"]} if "up" in shape else {"rate_factor": 1.0}
-        evidence = self.grid.do(disturbance.verb, disturbance.target, back)
-        return replace(disturbance, reverted_at=self.now(), evidence=f"{disturbance.evidence}; reverted: {evidence}")
+        d = disturbance
+        opposite = None if d.verb == "link_shape" else {"up": not d.shape["up"]}
+        evidence = self.grid.do(d.verb, d.target, d.id, opposite)
+        return replace(d, reverted_at=self.now(), evidence=f"{d.evidence}; reverted: {evidence}")
 
     # -- facts
 

@@ -35,6 +35,16 @@ def test_a_service_is_dark_while_nothing_can_be_routed_to():
     assert dark.within("b", 0.0, 9.0) == 0.0
 
 
+class Backend:
+    """What is asked of a backend when a link is reshaped."""
+
+    def read_back(self, link):
+        return Shape(1e9), Shape(1e9), True
+
+    def change(self, link, way, shape):
+        assert link == "s1--s2" and shape.rate == pytest.approx(0.25 * 8e8)
+
+
 def rates(*tracks: Track, now: float = 0.0) -> LinkRates:
     run = Plain(dilate=2.0, shrink=50.0)
     bed = Plain(topology=topology(), tracks=tracks, scenario=Plain(run=run))
@@ -46,7 +56,8 @@ def test_what_a_link_should_carry():
     assert rates(track, now=4.9).nominal() == {"s1--s2": 8e8}
     late = rates(track, now=5.0)
     assert late.on_wire(late.link("s2--s1")) == [4e6, 4e6]
-    late.factors["s1--s2"] = 0.25
+    for way in ("s1->s2", "s2->s1"):
+        late.disturb(Backend(), way, "fault", {"rate_factor": 0.25})
     assert late.nominal() == {"s1--s2": 1e8}
     assert late.on_wire(late.link("s1--s2")) == [1e6, 1e6]
     one_way = rates(Track("s2->s1", (0.0,), (2e8,)))

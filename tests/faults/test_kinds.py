@@ -1,0 +1,124 @@
+"""What each kind does with the verbs: which links, which shapes; without a machine."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from testbed.faults.base import load_kind, timeline
+from testbed.scenario.model import Fault
+from testbed.topology.build import build
+from testbed.topology.model import Topology
+from testbed.world.base import Disturbance
+
+RING = build({"generator": "ring", "sites": 5, "nodes": ["big"]}, ["big"], 1)
+MESH = build({"generator": "metro", "clusters": 4, "nodes": ["big"]}, ["big"], 1)
+
+
+@dataclass
+class Notes:
+    """A ground that notes what is asked of it."""
+
+    topology: Topology
+    asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    def disturb(self, verb: str, target: str, shape: Any) -> Disturbance:
+        self.asked.append((verb, target, dict(shape)))
+        return Disturbance(f"{verb}:{target}", verb, target, shape, 0.0, True, "noted")
+
+    def undo(self, disturbance: Disturbance) -> Disturbance:
+        return disturbance
+
+
+def asked(
+    kind: str, target: str, topology: Topology = RING, **parameters: Any
+) -> list[tuple[str, str, dict[str, Any]]]:
+    module, notes = load_kind(kind), Notes(topology)
+    made = module.apply(notes, target, module.Parameters(**parameters))
+    assert len(made) == len(notes.asked)
+    return notes.asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "shape"),
+    [
+        ("bandwidth_drop", {"keep": 0.4}, {"rate_factor": 0.4}),
+        ("delay_spike", {"add": "30 ms"}, {"delay_add": 0.03}),
+        ("jitter", {"deviation": "2 ms", "law": "uniform"},
+         {"jitter": 0.002, "jitter_law": "uniform", "jitter_correlation": 0.0}),
+        ("loss", {"share": 0.05, "burst": 4}, {"loss": 0.05, "loss_burst": 4.0}),
+        ("duplicate", {"share": 0.1}, {"duplicate": 0.1}),
+        ("reorder", {"share": 0.1}, {"reorder": 0.1}),
+        ("corrupt", {"share": 0.1}, {"corrupt": 0.1}),
+    ],
+)  # fmt: skip
+def test_shapes(kind, parameters, shape):
+    for target in ("s1--s2", "s2->s1"):
+        assert asked(kind, target, **parameters) == [("link_shape", target, shape)]
+
+
+def cut(kind: str, target: str, topology: Topology, **parameters: Any) -> set[str]:
+    found = asked(kind, target, topology, **parameters)
+    assert all((verb, shape) == ("link_state", {"up": False}) for verb, _, shape in found)
+    return {name for _, name, _ in found}
+
+
+def trunks(topology: Topology) -> set[str]:
+    return {k.name for k in topology.links if k.role == "trunk"}
+
+
+def test_a_dead_switch_takes_all_its_links():
+    assert cut("switch_crash", "s1", MESH) == {k.name for k in MESH.links if "s1" in (k.a, k.b)}
+
+
+def groups(topology: Topology, down: set[str]) -> set[frozenset[str]]:
+    """Sites that still reach each other."""
+    left = {s.name: {s.name} for s in topology.sites}
+    for k in topology.links:
+        if k.role == "trunk" and k.name not in down:
+            joined = left[k.a] | left[k.b]
+            for s in joined:
+                left[s] = joined
+    return {frozenset(g) for g in left.values()}
+
+
+def test_isolate():
+    for t in (RING, MESH):
+        sizes = sorted(len(g) for g in groups(t, cut("partition", "s2", t, shape="isolate")))
+        assert sizes == [1, len(t.sites) - 1]
+
+
+def test_halves():
+    found = groups(RING, cut("partition", "s1", RING, shape="halves"))
+    assert sorted(map(len, found)) == [2, 3] and frozenset({"s1", "s2", "s5"}) in found
+    assert sorted(map(len, groups(MESH, cut("partition", "s1", MESH, shape="halves")))) == [2, 2]
+
+
+def test_a_bridge_reaches_both_halves():
+    down = cut("partition", "s1", MESH, shape="bridge")
+    assert groups(MESH, down) == {frozenset(s.name for s in MESH.sites)}
+    assert not {k.name for k in MESH.links if "s1" in (k.a, k.b)} & down
+    without = down | {k.name for k in MESH.links if "s1" in (k.a, k.b)}
+    assert len(groups(MESH, without)) == 3, "without the bridge the halves do not meet"
+
+
+def test_a_ring_leaves_each_site_two_neighbours():
+    left = trunks(MESH) - cut("partition", "s1", MESH, shape="ring")
+    degree = {s.name: sum(s.name in k.split("--") for k in left) for s in MESH.sites}
+    assert set(degree.values()) == {2} and len(left) == len(MESH.sites)
+
+
+def test_a_flapping_link_is_down_for_its_duty():
+    flap = Fault(
+        kind="link_flap", target="s1--s2", at="10 s", **{"for": "7 s", "with": {"period": "2 s", "duty": 0.25}}
+    )
+    planned = timeline([flap], RING, 60.0)
+    assert [(p.start, p.length) for p in planned] == [(10.0, 0.5), (12.0, 0.5), (14.0, 0.5), (16.0, 0.5)]
+    assert all(p.links == ("s1--s2",) for p in planned)
+
+
+def test_links_that_a_fault_touches_are_known_beforehand():
+    crash = Fault(kind="node_crash", target=MESH.nodes[0].name, **{"for": "1 s"})
+    assert timeline([crash], MESH)[0].links == tuple(k.name for k in MESH.links if MESH.nodes[0].name in (k.a, k.b))
+    switch = Fault(kind="switch_crash", target="s1", **{"for": "1 s"})
+    assert set(timeline([switch], MESH)[0].links) == cut("switch_crash", "s1", MESH)

@@ -1,0 +1,231 @@
+"""Every fault of links and switches, by an independent instrument: ping between two pods, before, during and after."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from testbed.faults.base import load_kind
+from testbed.record.tables import Names as Book
+from testbed.run.execute import bed_of
+from testbed.run.worlds import bins
+from testbed.topology.model import Topology
+from testbed.world.base import Disturbance
+from testbed.world.live.names import Names
+from testbed.world.live.world import LiveWorld
+from tests.live_run.kit import docker, ready, until
+from tests.world.live.hosts_kit import new_run_id, traces
+
+pytestmark = pytest.mark.live
+TRUNK = "s1--s2"
+KINDS = ("bandwidth_drop", "delay_spike", "jitter", "loss", "duplicate", "reorder", "corrupt", "link_down")
+PLANNED = ", ".join(f"{{kind: {k}, target: {TRUNK}, at: {i}s, for: 500 ms}}" for i, k in enumerate(KINDS))
+RTT = 0.010  # s between n1 and n3: 0.5 + 4 + 0.5 ms each way
+SLACK = 0.004  # s, of a busy machine's median
+
+
+@dataclass
+class Ping:
+    sent: int
+    received: int
+    duplicates: int
+    median: float
+    spread: float
+    order: list[int]
+
+
+@dataclass
+class Bed:
+    world: LiveWorld
+    topology: Topology
+    pids: dict[str, int]
+    addresses: dict[str, str]
+    asked: list[Disturbance] = field(default_factory=list)
+
+    def disturb(self, verb: str, target: str, shape: Any) -> Disturbance:
+        made = self.world.disturb(verb, target, shape)
+        assert made.verified, made.evidence
+        self.asked.append(made)
+        return made
+
+    def undo(self, disturbance: Disturbance) -> Disturbance:
+        raise AssertionError("the test undoes")
+
+    def apply(self, kind: str, target: str = TRUNK, **parameters: Any) -> list[Disturbance]:
+        module = load_kind(kind)
+        return list(module.apply(self, target, module.Parameters(**parameters)))
+
+    def revert(self, made: list[Disturbance]) -> None:
+        for d in reversed(made):
+            undone = self.world.undo(d)
+            assert undone.verified, undone.evidence
+
+    def ping(self, count: int = 100, size: int = 56, source: str = "n1", target: str = "n3") -> Ping:
+        """From one pod to another, a request every 10 ms."""
+        words = ["nsenter", "-t", str(self.pids[source]), "-n", "ping", "-n", "-i", "0.01", "-W", "1", "-s", str(size)]
+        done = subprocess.run(
+            [*words, "-c", str(count), self.addresses[target]], capture_output=True, text=True, timeout=60
+        )
+        lines = [m for m in re.finditer(r"icmp_seq=(\d+) ttl=\d+ time=([\d.]+) ms( \(DUP!\))?", done.stdout)]
+        times = sorted(float(m[2]) / 1e3 for m in lines if not m[3])
+        total = re.search(r"(\d+) packets transmitted, (\d+) received(?:, \+(\d+) duplicates)?", done.stdout)
+        assert total, done.stdout + done.stderr
+        middle = times[len(times) // 2] if times else float("inf")
+        away = sorted(abs(t - middle) for t in times)
+        return Ping(
+            int(total[1]), int(total[2]), int(total[3] or 0), middle,
+            1.4826 * away[len(away) // 2] if away else 0.0, [int(m[1]) for m in lines if not m[3]],
+        )  # fmt: skip
+
+    def calm(self) -> None:
+        """As built: nothing lost, nothing twice, the delay its own."""
+
+        def normal() -> bool:
+            seen = self.ping(30)
+            return (seen.received, seen.duplicates) == (30, 0) and abs(seen.median - RTT) < SLACK
+
+        until(normal, f"{TRUNK} is as it was built")
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Bed]:
+    """The short scenario's edge, up and without load."""
+    run_id = new_run_id()
+    prepared = ready("bandwidth=[]", "run.duration=60 s", f"faults=[{PLANNED}]")
+    world = LiveWorld(run_id, lambda text: None)
+    topology = prepared.resolved.topology
+    try:
+        world.up(bed_of(prepared, run_id, bins(), Book.of(prepared.resolved.model)))
+        names, pids, addresses = Names(run_id), {}, {}
+        for host in ("n1", "n3", "gw1"):
+            pids[host] = int(docker("inspect", "-f", "{{.State.Pid}}", names.container(host)))
+            shown = subprocess.check_output(
+                ["nsenter", "-t", str(pids[host]), "-n", "ip", "-j", "-4", "addr"], text=True
+            )
+            addresses[host] = next(a["local"] for i in json.loads(shown) for a in i["addr_info"] if i["ifname"] != "lo")
+        yield Bed(world, topology, pids, addresses)
+    finally:
+        world.down()
+    assert traces(run_id) == []
+
+
+def test_delay_spike_and_its_end(bed: Bed) -> None:
+    bed.calm()
+    made = bed.apply("delay_spike", add="30 ms")
+    assert bed.ping().median == pytest.approx(RTT + 0.060, abs=SLACK), "both directions"
+    bed.revert(made)
+    bed.calm()
+
+
+def test_delay_in_one_direction(bed: Bed) -> None:
+    made = bed.apply("delay_spike", "s1->s2", add="30 ms")
+    assert bed.ping().median == pytest.approx(RTT + 0.030, abs=SLACK)
+    both = [*made, *bed.apply("delay_spike", "s2->s1", add="10 ms")]
+    assert bed.ping().median == pytest.approx(RTT + 0.040, abs=SLACK), "they add up"
+    bed.revert(both)
+    bed.calm()
+
+
+def test_jitter(bed: Bed) -> None:
+    """One direction, uniform with a deviation of 3 ms: a quarter-width of 2.6 ms, half of it without reordering."""
+    calm = bed.ping(200).spread
+    made = bed.apply("jitter", "s1->s2", deviation="3 ms", law="uniform")
+    shaken = bed.ping(300).spread
+    assert shaken > calm + 0.001
+    bed.revert(made)
+    bed.calm()
+
+
+def within(count: int, n: int, p: float) -> bool:
+    """Five standard deviations of a binomial."""
+    return abs(count - n * p) <= 5 * (n * p * (1 - p)) ** 0.5
+
+
+def test_loss(bed: Bed) -> None:
+    made = bed.apply("loss", share=0.1)
+    seen = bed.ping(400)
+    assert within(seen.sent - seen.received, seen.sent, 1 - 0.9**2)
+    bed.revert(made)
+    bed.calm()
+
+
+def test_loss_in_bursts(bed: Bed) -> None:
+    """Means of eight in a row: far fewer gaps than losses."""
+    made = bed.apply("loss", "s1->s2", share=0.2, burst=8)
+    seen = bed.ping(400)
+    lost = seen.sent - seen.received
+    gaps = sum(b - a > 1 for a, b in zip([0, *sorted(set(seen.order))], sorted(set(seen.order)), strict=False))
+    assert lost > 20 and gaps < lost / 2.5, (lost, gaps)
+    bed.revert(made)
+    bed.calm()
+
+
+def test_corrupt(bed: Bed) -> None:
+    """A flipped bit fails a checksum or a comparison: the frame does not count as an answer."""
+    made = bed.apply("corrupt", share=0.2)
+    seen = bed.ping(300)
+    assert seen.received < 0.85 * seen.sent
+    bed.revert(made)
+    bed.calm()
+
+
+def test_duplicate(bed: Bed) -> None:
+    made = bed.apply("duplicate", "s1->s2", share=0.2)
+    seen = bed.ping(300)
+    assert seen.received == seen.sent and within(seen.duplicates, seen.sent, 0.2)
+    bed.revert(made)
+    bed.calm()
+
+
+def test_reorder(bed: Bed) -> None:
+    """A frame that skips 40 ms of delay overtakes those sent within them; requests leave every 10 ms."""
+    calm = bed.ping(100)
+    assert calm.order == sorted(calm.order)
+    made = [*bed.apply("delay_spike", "s1->s2", add="36 ms"), *bed.apply("reorder", "s1->s2", share=0.2)]
+    seen = bed.ping(200)
+    overtaken = sum(b < a for a, b in zip(seen.order, seen.order[1:], strict=False))
+    assert overtaken > 10 and seen.received == seen.sent
+    bed.revert(made)
+    bed.calm()
+
+
+def test_bandwidth_drop(bed: Bed) -> None:
+    """10 Mbit/s of the trunk's wire rate; at 5 % a frame of 1,000 bytes takes 16 ms more."""
+    rate = next(k for k in bed.topology.links if k.name == TRUNK).ab.rate / 50
+    size = 1000 + 42
+    made = bed.apply("bandwidth_drop", keep=0.05)
+    extra = 2 * 8 * size / rate * (1 / 0.05 - 1)
+    assert bed.ping(40, size=1000).median == pytest.approx(RTT + extra, abs=SLACK + 0.2 * extra)
+    bed.revert(made)
+    bed.calm()
+
+
+def test_down_goes_round_and_comes_back(bed: Bed) -> None:
+    made = bed.apply("link_down")
+    until(lambda: bed.ping(10).median == pytest.approx(0.022, abs=SLACK), "the way round by s3")
+    bed.revert(made)
+    bed.calm()
+
+
+@pytest.mark.parametrize("kind", ["partition", "switch_crash"])
+def test_cut_off_and_back(bed: Bed, kind: str) -> None:
+    """Isolated, n3's site is out of reach of n1's; its own hosts reach each other unless the switch itself is dead."""
+    made = bed.apply(kind, "s2")
+    assert {d.target for d in made} == {
+        k.name for k in bed.topology.links if "s2" in (k.a, k.b) and (kind == "switch_crash" or k.role == "trunk")
+    }
+    assert bed.ping(20).received == 0
+    assert bed.ping(20, target="gw1").received == 20, "the rest carries on"
+    bed.revert(made)
+    bed.calm()
+
+
+def test_what_it_can_not_do_is_said(bed: Bed) -> None:
+    with pytest.raises(Exception, match=r"can't do link_shape.*it has link_state"):
+        bed.world.disturb("link_shape", TRUNK, {"colour": 1})
