@@ -91,7 +91,8 @@ def changes(
             if want.workers[i.node] != i.workers:
                 book.asked[i.id] = Asked(m.name, i.node, want.workers[i.node], observation.slot)
                 resizes.append((Resize(i.id, want.workers[i.node]), f"{want.reason(i.node)} (had {i.workers})"))
-        new = [v for v in want.workers if v not in {i.node for i in kept}]
+        there = {i.node for i in kept}
+        new = [v for v in want.workers if v not in there]
         for old, node in _pair(surplus, new, paths):
             start = book.start(m.name, node, want.workers[node])
             book.leaving[old.id] = start.id
@@ -123,6 +124,8 @@ class _Book:
 
 def _match(have: Sequence[Present], workers: Mapping[str, int]) -> tuple[list[Present], list[Present]]:
     """Instances kept (one per wanted node, a ready one first) and the rest."""
+    if len(have) == len(workers) and {i.node for i in have} == workers.keys():
+        return list(have), []
     kept: dict[str, Present] = {}
     for i in sorted(have, key=lambda i: (not i.ready, i.id)):
         if i.node in workers and i.node not in kept:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from controller.decision import Placement
 from controller.light.law import Array
 from controller.model import INGRESS, Model
@@ -50,17 +52,16 @@ def pools(
     between: propagation between the representatives of two clusters, the longer way, s. Near: at most `radius`, s.
     Every cluster is in exactly one group.
     """
-    near = (between <= radius).tolist()
-    order = sorted(range(len(domains)), key=lambda k: (-demand.get(domains[k], 0.0), domains[k]))
-    groups: list[list[int]] = []
-    for k in order:
-        row = near[k]
-        home = next((group for group in groups if row[group[0]]), None)
-        if home is None:
-            groups.append([k])
-        else:
-            home.append(k)
-    return tuple(tuple(domains[k] for k in group) for group in groups)
+    near = between <= radius
+    groups: dict[int, list[int]] = {}
+    first = np.full(len(domains), -1)  # the leader that reaches each cluster, the earliest one
+    for k in sorted(range(len(domains)), key=lambda k: (-demand.get(domains[k], 0.0), domains[k])):
+        if first[k] < 0:
+            groups[k] = []
+            first[near[k] & (first < 0)] = k
+            first[k] = k
+        groups[int(first[k])].append(k)
+    return tuple(tuple(domains[k] for k in group) for group in groups.values())
 
 
 def task_rates(model: Model, load: float) -> dict[str, dict[str, float]]:

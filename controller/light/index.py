@@ -7,7 +7,7 @@ too large to hash in every slot). So hand over the same `Paths` while the paths 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,10 @@ from controller.model import Core, Light, Model, Paths
 T = TypeVar("T")
 #: Values kept by each memory.
 KEPT = 8
+#: Stands for "no path" in a sum, s.
+NO_PATH = 1e3
+#: Results of `Ways.nearest` kept: instances change seldom, so the same question comes every slot.
+NEAREST_KEPT = 200
 
 
 class _Memory(Generic[T]):
@@ -147,6 +151,25 @@ class Ways:
     between: Array  # delay between the representatives of two domains, the longer of both ways
     into: Array  # bytes per s that a node can take in at most: over its widest way from anywhere
     out: Array  # and send
+
+    found: dict[tuple[tuple[int, ...], float], Array] = field(default_factory=dict, repr=False, compare=False)
+
+    def nearest(self, ends: tuple[int, ...], size: float) -> Array:
+        """Per node, seconds for `size` bytes to the nearest of `ends`, NO_PATH at most."""
+        known = self.found.get((ends, size))
+        if known is None:
+            if len(self.found) >= NEAREST_KEPT:
+                self.found.clear()
+            known = np.minimum(NO_PATH, self.net(np.arange(len(self.into)), np.array(ends), size).min(axis=1))
+            self.found[ends, size] = known
+        return known
+
+    def back(self, ends: range, size: float) -> Array:
+        """Per node and end, seconds for `size` bytes, NO_PATH at most."""
+        part = slice(ends.start, ends.stop)
+        n = len(self.into)
+        seconds: Array = np.minimum(NO_PATH, self.delay[:n, part] + size * self.per_byte[:n, part])
+        return seconds
 
     def net(self, rows: Whole, columns: Whole, size: float) -> Array:
         """Eq. (1) for `size` bytes, rows × columns, s."""
