@@ -13,7 +13,7 @@ from controller.light.capacity import Table
 class Parameters:
     """Of light control; units in the comments. Defaults: docs/mathematics.md, section 5 where it gives them."""
 
-    V: float = 1.0  # weight of cost against violations
+    V: float = 3.0  # weight of cost against violations
     z0: float = 1.0  # price of a violation while the virtual queue is empty
     z: float = 1.645  # deviations by which the measured mean is inflated
     ewma_up: float = 0.5  # per slot, pooled demand rising
@@ -28,7 +28,7 @@ class Parameters:
     move_horizon: float = 10.0  # slots within which a change of layout has to pay
     delay_value: float = 0.35  # ν: penalty of one request delayed by its whole waiting budget
     look_slots: float = 3.0  # slots between two looks of a service at its layout, for changes that nothing forces
-    link_share: float = 0.5  # of a node's own link that planned traffic may fill
+    link_share: float = 0.35  # of a node's own link that planned traffic may fill
     utilisation: float = (
         0.0  # above 0: p = ⌈λ x̄ / utilisation⌉ in place of eq. (25), mean rates in place of effective capacity
     )

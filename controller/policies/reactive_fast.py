@@ -10,5 +10,5 @@ from controller.light.state import Parameters
 from controller.policies._tiers import Tiers
 
 POLICY = Tiers(
-    "reactive_fast", light=Parameters(utilisation=0.6, ewma_up=0.9, ewma_down=0.5, safety=0.0, surplus_slots=3.0)
+    "reactive_fast", light=Parameters(utilisation=0.45, ewma_up=0.9, ewma_down=0.5, safety=0.0, surplus_slots=3.0)
 )
