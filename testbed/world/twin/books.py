@@ -14,6 +14,17 @@ from testbed.world.twin.layout import Ints, Layout
 Samples = dict[str, tuple[float, ...]]
 
 
+def joined(tables: list[Array], dtype: np.dtype[np.void]) -> Array:
+    """Tables of one dtype, one after the other. (np.concatenate compares structured dtypes at length each time.)"""
+    if len(tables) == 1:
+        return tables[0]
+    out, at = np.empty(sum(map(len, tables)), dtype), 0
+    for table in tables:
+        out[at : at + len(table)] = table
+        at += len(table)
+    return out
+
+
 class Books:
     """nodes: host → code of the node (−1: a gateway)."""
 
@@ -40,7 +51,7 @@ class Books:
     def offer(self, tasks: TaskBatch) -> None:
         end = self._count + len(tasks)
         if end > len(self._offered):
-            self._offered = np.concatenate([self._offered, np.empty(max(end, len(self._offered)), TASKS)])
+            self._offered = joined([self._offered, np.empty(max(end, len(self._offered)), TASKS)], TASKS)
         self._offered[self._count : end] = tasks.rows()
         self._count = end
 
@@ -71,28 +82,30 @@ class Books:
 
     def samples(self) -> tuple[Samples, Samples]:
         """Service times and waits since the last call, by service, in the order of the reports."""
-        visits = np.concatenate(self._sampled) if self._sampled else np.empty(0, VISITS)
+        visits = joined(self._sampled, VISITS)
         self._sampled = []
         of = np.array([i[1] for i in self._instances] or [0])[visits["member"] - len(self._layout.gateways)]
+        arrived, started, ended = visits["arrived"], visits["started"], visits["ended"]
         done = visits["outcome"] == DONE
-        began = np.where(done, visits["started"], visits["ended"])
         waited = done | (visits["outcome"] == DROPPED)
-        services: Samples = {}
-        waits: Samples = {}
-        for m, name in enumerate(self._layout.services):
-            mine = of == m
-            for out, chosen, end, start in (
-                (services, mine & done, visits["ended"], visits["started"]),
-                (waits, mine & waited, began, visits["arrived"]),
-            ):
-                if chosen.any():
-                    out[name] = tuple((end[chosen] - start[chosen]).tolist())
-        return services, waits
+        began = np.where(done, started, ended)
+        return self._by_service(of[done], (ended - started)[done]), self._by_service(
+            of[waited], (began - arrived)[waited]
+        )
+
+    def _by_service(self, of: Ints, values: Array) -> Samples:
+        order = np.argsort(of, kind="stable")
+        edges = np.searchsorted(of[order], np.arange(len(self._layout.services) + 1)).tolist()
+        ordered = values[order].tolist()
+        return {
+            name: tuple(ordered[edges[m] : edges[m + 1]])
+            for m, name in enumerate(self._layout.services)
+            if edges[m] < edges[m + 1]
+        }
 
     def rows(self) -> Rows:
         """Rows since the last call."""
-        answers = np.concatenate(self._answers) if self._answers else np.empty(0, ANSWERS)
-        visits = np.concatenate(self._visits) if self._visits else np.empty(0, VISITS)
+        answers, visits = joined(self._answers, ANSWERS), joined(self._visits, VISITS)
         self._answers, self._visits = [], []
         return Rows(self._task_rows(answers), self._stage_rows(visits))
 

@@ -347,10 +347,10 @@ class Fleet:
 
     def states(self) -> tuple[InstanceState, ...]:
         """All existing instances, in order of their names."""
-        backlogs = self.engine.backlogs()
+        backlogs = self.engine.backlogs()[:, 0].tolist()
         return tuple(
             InstanceState(
-                i.id, i.service, i.node, i.workers, int(backlogs[i.member, 0]), i.state != "starting",
+                i.id, i.service, i.node, i.workers, backlogs[i.member], i.state != "starting",
                 i.state == "draining",
             )
             for _, i in sorted(self.instances.items())

@@ -181,12 +181,12 @@ class TwinWorld:
     # -- facts
 
     def status(self) -> dict[str, Any]:
-        backlogs = self.engine.backlogs()
+        backlogs = self.engine.backlogs()[:, 0].tolist()
         rates = self.grid.rates.now(self.now())
         instances = [
             {
                 "id": i.id, "service": i.service, "node": i.node, "workers": i.workers, "state": i.state,
-                "backlog": int(backlogs[i.member, 0]),
+                "backlog": backlogs[i.member],
             }
             for i in self.fleet.instances.values()
         ]  # fmt: skip

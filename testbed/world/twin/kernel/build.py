@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from controller.light import routing
 HERE = Path(__file__).parent
 #: What the compiled code is made of.
 TEXTS = (*sorted(HERE.glob("*.py")), HERE.parent / "engine.py", HERE.parent / "layout.py", Path(routing.__file__))
+KEPT = 8  # compiled kernels
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -31,12 +33,21 @@ def _digest() -> str:
     return hashlib.sha256(text + numba.__version__.encode() + sys.version.encode()).hexdigest()[:16]
 
 
+def _prune(place: Path) -> None:
+    """Older kernels make room: a checkout or a version that still wants one compiles it again."""
+    kept = sorted(place.glob("kernel-*"), key=lambda p: p.stat().st_mtime)
+    for old in kept[: max(len(kept) - KEPT + 1, 0)]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _folder() -> Path:
     """A folder of this user's that can be written; the last resort is forgotten with the machine."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for place in (root / "shaketable", Path(tempfile.gettempdir()) / f"shaketable-{os.getuid()}"):
         found = place / f"kernel-{_digest()}"
         try:
+            if not found.exists():
+                _prune(place)
             found.mkdir(mode=0o700, parents=True, exist_ok=True)
             if found.stat().st_uid == os.getuid() and os.access(found, os.W_OK):
                 return found
@@ -48,7 +59,7 @@ def _folder() -> Path:
 CACHE = _folder()
 #: Whether the kernel was compiled here before.
 WARM = any(CACHE.rglob("*.nbi"))
-SECONDS = 40  # it takes about so long to compile it
+SECONDS = 20  # of CPU, about, to compile it
 
 
 #: No counting of references, so nothing may be allocated; no way in from C. Both would take most of the compile time.

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from testbed.world.twin.engine import Signal
 from testbed.world.twin.kernel import loop
+from testbed.world.twin.kernel.handle import table_of
 from testbed.world.twin.kernel.state import TICK, State, fresh, longer, longer_pool, wider
 from testbed.world.twin.layout import Floats, Ints, Layout
 
@@ -18,13 +19,17 @@ class Kernel:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self._s: State = fresh(layout)
+        self._keep(fresh(layout))
         self._tracks: list[tuple[list[float], list[float]]] = [([0.0], [float(r)]) for r in layout.network.rate]
-        loop.ask(self._s, loop.PLAN, TICK, 0, 0.0, NONE)
+        loop.ask(self._table, loop.PLAN, TICK, 0, 0.0, NONE)
 
     @property
     def now(self) -> float:
         return float(self._s.g["now"][0])
+
+    def _keep(self, s: State) -> None:
+        """This is the state from now on. Its arrays live as long as the table that names them."""
+        self._s, self._table = s, table_of(s)
 
     # -- room
 
@@ -69,7 +74,8 @@ class Kernel:
             rows = getattr(s, name)
             if (need := length(rows, len(rows) - int(used))) > len(rows):
                 s = s._replace(**{name: longer(rows, need)})
-        self._s = s
+        if s is not self._s:
+            self._keep(s)
 
     def _roomy(self) -> State:
         """The state, with room for one call."""
@@ -77,7 +83,8 @@ class Kernel:
         return self._s
 
     def _ask(self, what: int, a: int = 0, b: int = 0, x: float = 0.0, times: Floats = NONE) -> int:
-        return int(loop.ask(self._roomy(), what, a, b, x, times))
+        self._roomy()
+        return int(loop.ask(self._table, what, a, b, x, times))
 
     # -- instances
 
@@ -96,7 +103,8 @@ class Kernel:
             ids = np.zeros((len(s.ids), 2 * len(text)), np.uint8)
             ids[:, : s.ids.shape[1]] = s.ids
             s = s._replace(ids=ids)
-        self._s = s
+        if s is not self._s:
+            self._keep(s)
         g["members"] += 1
         m = s.m[member]
         for field, value in (
@@ -158,7 +166,8 @@ class Kernel:
             s = s._replace(t=longer(s.t, length), work=longer(s.work, length))
         if int(g["heap"]) + n + self._room() > len(s.events):
             s = s._replace(events=longer(s.events, max(2 * len(s.events), int(g["heap"]) + 2 * n + self._room())))
-        self._s = s
+        if s is not self._s:
+            self._keep(s)
         t = s.t[first : first + n]
         t["gateway"], t["type"], t["at"], t["due"], t["size"] = gateway, type, at, at + deadline, size
         t["bindings"] = -1
@@ -173,12 +182,12 @@ class Kernel:
         self._s.g["new_costs"] = 1
 
     def set_next(self, table: Ints) -> None:
-        self._s = self._s._replace(next_lane=np.ascontiguousarray(table, np.int64))
+        self._keep(self._s._replace(next_lane=np.ascontiguousarray(table, np.int64)))
         deepest = 2 + len(table)  # lanes of a way through every site
         if deepest > self._s.hops.shape[1]:
             hops = np.zeros((len(self._s.x), deepest), self._s.hops.dtype)
             hops[:, : self._s.hops.shape[1]] = self._s.hops
-            self._s = self._s._replace(hops=hops)
+            self._keep(self._s._replace(hops=hops))
 
     def play(self, lane: int, times: Floats, rates: Floats) -> None:
         self._ask(loop.FORWARD, lane)
@@ -189,7 +198,8 @@ class Kernel:
         if steps > s.track.shape[1]:
             track = np.zeros((len(s.lanes), steps, 2))
             track[:, : s.track.shape[1]] = s.track
-            self._s = s = s._replace(track=track)
+            s = s._replace(track=track)
+            self._keep(s)
         s.track[lane, 0] = w["time"], rate
         s.track[lane, 1:steps, 0], s.track[lane, 1:steps, 1] = times, rates
         w["step"], w["steps"] = 0, steps
@@ -205,7 +215,7 @@ class Kernel:
 
     def run(self, until: float) -> list[Signal]:
         room = self._room()
-        while loop.ask(self._s, loop.RUN, room, 0, until, NONE):
+        while loop.ask(self._table, loop.RUN, room, 0, until, NONE):
             room = max(room, self._room())
             self._grow(room)
         g = self._s.g[0]

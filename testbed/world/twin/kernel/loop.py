@@ -12,6 +12,7 @@ from testbed.world.twin.kernel.build import door, jit
 from testbed.world.twin.kernel.changes import forget, retime, set_lane, squeeze
 from testbed.world.twin.kernel.ends import bury, drain, held, kill, settle, stop
 from testbed.world.twin.kernel.gateways import attempt, dispatch, failed, last_moment, lost, result, retry
+from testbed.world.twin.kernel.handle import as_state
 from testbed.world.twin.kernel.heap import drop_first, plan
 from testbed.world.twin.kernel.instances import acknowledge, fail, finish, pump, receive, report, see, signal
 from testbed.world.twin.kernel.lanes import forward
@@ -39,11 +40,12 @@ RUN, PUSH, PUMP, DRAIN, HELD, STOP, KILL, BURY, FETCHES, OFFER, FORWARD, SQUEEZE
 
 
 @door
-def ask(s: State, what: int, a: int, b: int, x: float, times: np.ndarray) -> int:
-    """One of the questions above; a, b, x and times as it needs them.
+def ask(table: np.ndarray, what: int, a: int, b: int, x: float, times: np.ndarray) -> int:
+    """One of the questions above to the state behind a table (handle.py); a, b, x and times as it needs them.
 
     RUN: until x, or until a signal. 1: it stopped because a pool has fewer than `a` free rows left.
     """
+    s = as_state(table)
     g = s.g[0]
     if what == RUN:
         while g.signals == 0 and g.heap > 0 and s.events[0].time <= x:

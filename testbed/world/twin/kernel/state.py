@@ -133,11 +133,59 @@ class State(NamedTuple):
     at_time: Table
 
 
+WHOLE, REAL = np.dtype(np.int64), np.dtype(np.float64)
+#: Of each array of the state: dtype and number of axes.
+DTYPES: dict[str, tuple[np.dtype[Any], int]] = {
+    "g": (GLOBALS, 1),
+    "rule": (RULE, 1),
+    "events": (EVENT, 1),
+    "x": (TRANSFER, 1),
+    "x_bind": (WHOLE, 2),
+    "hops": (HOP, 2),
+    "v": (VISIT, 1),
+    "v_bind": (WHOLE, 2),
+    "m": (MEMBER, 1),
+    "ids": (np.dtype(np.uint8), 2),
+    "pairs": (PAIR, 2),
+    "routed": (WHOLE, 2),
+    "t": (TASK, 1),
+    "work": (REAL, 2),
+    "b": (BINDING, 1),
+    "c": (STALL, 1),
+    "lanes": (LANE, 1),
+    "track": (REAL, 3),
+    "hosts": (HOST, 1),
+    "next_lane": (WHOLE, 2),
+    "delay": (REAL, 2),
+    "per_byte": (REAL, 2),
+    "seen_delay": (REAL, 2),
+    "seen_per_byte": (REAL, 2),
+    "types": (TYPE, 1),
+    "stages": (STAGE, 2),
+    "edges": (EDGE, 3),
+    "targets": (WHOLE, 1),
+    "targets_from": (WHOLE, 1),
+    "answers": (ANSWERS, 1),
+    "visits": (VISITS, 1),
+    "signals": (SIGNAL, 1),
+    "doubts": (WHOLE, 1),
+    "arrivals": (WHOLE, 2),
+    "crc": (WHOLE, 1),
+    "order": (WHOLE, 1),
+    "held": (WHOLE, 2),
+    "bind": (WHOLE, 1),
+    "aims": (WHOLE, 1),
+    "at_host": (WHOLE, 1),
+    "at_time": (REAL, 1),
+}
+
+
 def fresh(layout: Layout) -> State:
     """The state at the beginning, with small pools."""
     n, k = layout.network, layout.types
     H, L, G, M = len(n.hosts), len(n.rate), len(layout.gateways), len(layout.services)
     kinds, width, edges = k.out_stage.shape
+    most = max(64, 2 * G)  # members, for now
 
     def whole(*shape: int) -> Ints:
         return np.zeros(shape, np.int64)
@@ -151,10 +199,10 @@ def fresh(layout: Layout) -> State:
         hops=np.zeros((64, 8), HOP),
         v=_pool(np.zeros(64, VISIT)),
         v_bind=whole(64, k.width),
-        m=np.zeros(64, MEMBER),
-        ids=np.zeros((64, 32), np.uint8),
-        pairs=np.zeros((64, 64), PAIR),
-        routed=whole(64, M),
+        m=np.zeros(most, MEMBER),
+        ids=np.zeros((most, 32), np.uint8),
+        pairs=np.zeros((most, most), PAIR),
+        routed=whole(most, M),
         t=np.zeros(64, TASK),
         work=np.zeros((64, width - 1)),
         b=_pool(np.zeros(64, BINDING)),
@@ -170,11 +218,11 @@ def fresh(layout: Layout) -> State:
         types=np.zeros(kinds, TYPE),
         stages=np.zeros((kinds, width), STAGE),
         edges=np.zeros((kinds, width, edges), EDGE),
-        targets=whole(64),
+        targets=whole(most),
         targets_from=whole(M + 1),
         answers=np.zeros(256, ANSWERS),
         visits=np.zeros(256, VISITS),
-        signals=np.zeros(256, SIGNAL),
+        signals=np.zeros(4 * most, SIGNAL),
         doubts=whole(256),
         arrivals=whole(M, len(n.domains)),
         crc=_crc_table(),
