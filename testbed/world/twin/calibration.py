@@ -42,6 +42,6 @@ class Calibration:
 IDEAL = Calibration(frames=False, packet=0.0, rto_s=0.2, handshake=False)
 #: As measured on the live world (docs/twin.md).
 LIVE = Calibration(
-    message_s=0.0020, local_s=0.0015, service_s=0.0005, dispatch_s=0.0005, boot_s=0.30, ready_s=0.02, stop_s=0.10,
+    message_s=0.0010, local_s=0.0004, service_s=0.0005, dispatch_s=0.0002, boot_s=0.30, ready_s=0.015, stop_s=0.20,
     poll_s=0.005,
 )  # fmt: skip

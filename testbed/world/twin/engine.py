@@ -120,6 +120,10 @@ class Engine(Protocol):
         """The lane at `factor` of what it would carry."""
         ...
 
+    def shape(self, lane: int, delay: float, jitter: float, loss: float) -> None:
+        """What comes from now on is delayed, varied and lost like this; loss per packet."""
+        ...
+
     def set_lane(self, lane: int, up: bool) -> None:
         """Down: what it holds is lost, and so is what comes, until it is up again."""
         ...

@@ -15,10 +15,14 @@ from controller.model import Paths
 from testbed.errors import CannotRun
 from testbed.topology.paths import paths, trunk_hops
 from testbed.world.base import Bed, Event
+from testbed.world.shaping import FIELDS
 from testbed.world.twin.engine import Engine
 from testbed.world.twin.fleet import Fleet
-from testbed.world.twin.layout import Network
+from testbed.world.twin.layout import Network, losses
 from testbed.world.twin.rates import Rates
+
+#: What "link_shape" may set here: a message does not know of doubled frames and of the order they come in.
+SHAPES = FIELDS - {"duplicate", "reorder"}
 
 
 class Grid:
@@ -129,6 +133,8 @@ class Grid:
         for lane in self.rates.lanes(name):
             self.rates.disturb(lane, disturbance, shape)
             self.engine.squeeze(lane, self.rates.factor(lane))
+            now = self.rates.shape(lane)
+            self.engine.shape(lane, now.delay, now.jitter, losses(now))
         self.tell()
         self.engine.push()
         factors = "/".join(f"{self.rates.factor(lane):g}" for lane in self.rates.lanes(name))
@@ -167,9 +173,9 @@ class Grid:
             return self.restore(target) if shape["up"] else self.crash(target)
         if verb == "link_state" and shape and set(shape) == {"up"}:
             return self.set_link(target, bool(shape["up"]))
-        if verb == "link_shape" and set(shape or ()) <= {"rate_factor"}:
+        if verb == "link_shape" and set(shape or ()) <= SHAPES:
             return self.reshape(target, disturbance, shape)
         raise CannotRun(
-            f"the twin can't do {verb} {dict(shape or {})}; it has link_state {{up}}, link_shape {{rate_factor}}, "
-            "node_state {up}"
+            f"the twin can't do {verb} {dict(shape or {})}; it has link_state {{up}}, node_state {{up}} and link_shape "
+            f"{{{', '.join(sorted(SHAPES))}}}"
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from controller.light.routing import INGRESS, StageSpec, TypeSpec
 from testbed.scenario.model import Run
-from testbed.topology.model import Topology
+from testbed.topology.model import Shape, Topology
 from testbed.world.twin.calibration import Calibration
 
 Ints = NDArray[np.int64]
@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 GRACE_DEADLINES, GRACE_REAL = 2.0, 5.0  # containers/gateway/task.py
 JOIN_GRACE_REAL = 5.0  # containers/stub/service.py
 RTO_DOUBLINGS = 9  # of TCP's timer: at most some 120 s real, as Linux has it
+ROUNDS = 6  # of retransmission that are told apart
+LOGISTIC = 0.5513288954217921  # √3/π: scale of the logistic distribution of deviation 1
 REPORT_AT = 0.7  # containers/stub/service.py: part of a view interval
 RECENT_INTERVALS = 3.0  # testbed/world/live/hub.py
 HEADERS = 66.0  # wire bytes of a packet that are not payload: Ethernet, IP, TCP with timestamps
@@ -48,7 +50,8 @@ class Network:
     leads: Ints  # [L]
     rate: Floats  # [L] bytes/s
     delay: Floats  # [L] s
-    loss: Floats  # [L] 0..1
+    jitter: Floats  # [L] s
+    loss: Floats  # [L] losses per packet, 0..1: bursts count once
 
     @classmethod
     def of(cls, topology: Topology) -> Network:
@@ -59,13 +62,14 @@ class Network:
         host, site = {h: i for i, h in enumerate(hosts)}, {s: i for i, s in enumerate(sites)}
         domains = tuple(dict.fromkeys((*topology.domains(), *(h.domain for h in every))))
         up, down = np.full(len(hosts), -1), np.full(len(hosts), -1)
-        leads, rate, delay, loss = [], [], [], []
+        leads, rate, delay, jitter, loss = [], [], [], [], []
         for i, k in enumerate(topology.links):
             for a, b, shape, lane in ((k.a, k.b, k.ab, 2 * i), (k.b, k.a, k.ba, 2 * i + 1)):
                 leads.append(site.get(b, -1))
                 rate.append(shape.rate / 8.0)
                 delay.append(shape.delay)
-                loss.append(shape.loss)
+                jitter.append(shape.jitter)
+                loss.append(losses(shape))
                 if a in host:
                     up[host[a]] = lane
                 if b in host:
@@ -73,8 +77,13 @@ class Network:
         return cls(
             hosts, domains, np.array([domains.index(h.domain) for h in every]), sites,
             np.array([site[h.site] for h in every]), tuple(k.name for k in topology.links), up, down,
-            np.array(leads), np.array(rate), np.array(delay), np.array(loss),
+            np.array(leads), np.array(rate), np.array(delay), np.array(jitter), np.array(loss),
         )  # fmt: skip
+
+
+def losses(shape: Shape) -> float:
+    """Losses per packet of a direction: a burst is one; a corrupted packet is dropped by its receiver."""
+    return 1.0 - (1.0 - shape.loss / max(shape.loss_burst, 1.0)) * (1.0 - shape.corrupt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,7 @@ def _layout(stations: Sequence[Station], rules: Rules) -> tuple[Layout, Ints]:
         tuple(hosts), ("all",), np.zeros(len(hosts), np.int64), tuple(f"site{i}" for i in range(sites)),
         np.array(site), (), np.array(up), np.array(down), np.array([x for x, _ in lanes]),
         np.array([w.rate / 8.0 for _, w in lanes]), np.array([w.delay for _, w in lanes]),
+        np.zeros(len(lanes)),
         np.array([w.loss for _, w in lanes]),
     )  # fmt: skip
     names = tuple(s.name for s in stations)

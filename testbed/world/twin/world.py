@@ -61,7 +61,7 @@ class TwinWorld:
     kernel where it can be compiled."""
 
     name = "twin"
-    can = frozenset({"state", "rate"})
+    can = frozenset({"state", "rate", "delay", "jitter", "loss", "corrupt"})
     engine: Engine
 
     def __init__(

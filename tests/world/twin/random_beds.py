@@ -25,7 +25,8 @@ def topology(rng: np.random.Generator) -> Topology:
     def link(a: str, b: str, role: str) -> Link:
         def shape() -> Shape:
             loss = float(rng.choice([0.0, 0.0, 0.002]))
-            return Shape(float(rng.choice([8e6, 40e6, 100e6])), float(rng.choice([0.0005, 0.004, 0.01])), loss=loss)
+            delay, jitter = float(rng.choice([0.0005, 0.004, 0.01])), float(rng.choice([0.0, 0.0, 0.001]))
+            return Shape(float(rng.choice([8e6, 40e6, 100e6])), delay, jitter, loss)
 
         return Link(f"{a}--{b}", a, b, shape(), shape(), role)
 
@@ -141,7 +142,7 @@ class Story:
 
     def happen(self) -> None:
         """One thing out of the ordinary."""
-        what = int(self.rng.integers(9))
+        what = int(self.rng.integers(10))
         links = self.topology.links
         link = int(self.rng.integers(len(links)))
         if what == 0:
@@ -167,6 +168,13 @@ class Story:
         elif what == 8:
             steps = np.sort(self.rng.uniform(self.engine.now, HORIZON, 5))
             self.engine.play(2 * link, steps, self.rng.choice([1e5, 1e6, 5e6], 5))
+        elif what == 9:
+            delay, jitter, loss = (
+                self.rng.choice([0.001, 0.05]),
+                self.rng.choice([0.0, 0.01]),
+                self.rng.choice([0.0, 0.1]),
+            )
+            self.engine.shape(2 * link + int(self.rng.integers(2)), float(delay), float(jitter), float(loss))
 
     def leave(self, member: int) -> None:
         if self.engine.mark(member):

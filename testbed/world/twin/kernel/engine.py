@@ -208,6 +208,10 @@ class Kernel:
     def squeeze(self, lane: int, factor: float) -> None:
         self._ask(loop.SQUEEZE, lane, x=factor)
 
+    def shape(self, lane: int, delay: float, jitter: float, loss: float) -> None:
+        w = self._s.lanes[lane]
+        w["delay"], w["jitter"], w["loss"] = delay, jitter, loss
+
     def set_lane(self, lane: int, up: bool) -> None:
         self._ask(loop.LANE, lane, int(up))
 

@@ -71,7 +71,7 @@ BINDING = np.dtype([("member", i), ("attempt", i), ("next", i), ("finished", f)]
 STALL = np.dtype([(n, i) for n in ("source", "target", "first", "last", "tries", "used", "next")])
 LANE = np.dtype(
     [(n, i) for n in ("leads", "up", "step", "steps", "inflows")]
-    + [(n, f) for n in ("delay", "loss", "factor", "time", "c", "q", "inflow", "sent")]
+    + [(n, f) for n in ("delay", "jitter", "loss", "factor", "time", "c", "q", "inflow", "sent")]
 )  # fmt: skip
 HOST = np.dtype([(n, i) for n in ("site", "domain", "up", "down", "busy", "crc")])
 TYPE = np.dtype([("stages", i), ("sinks", i), ("deadline", f), ("output", f)])
@@ -263,7 +263,7 @@ def _rules(layout: Layout) -> Table:
 
 def _lay(s: State, layout: Layout) -> None:
     n, k = layout.network, layout.types
-    for name in ("leads", "delay", "loss"):
+    for name in ("leads", "delay", "jitter", "loss"):
         s.lanes[name] = getattr(n, name)
     s.lanes["up"], s.lanes["factor"], s.lanes["steps"] = 1, 1.0, 1
     s.track[:, 0, 1] = n.rate

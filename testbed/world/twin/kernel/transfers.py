@@ -10,7 +10,7 @@ from testbed.world.twin.kernel.build import jit
 from testbed.world.twin.kernel.heap import plan
 from testbed.world.twin.kernel.lanes import flow, forward, rate, when
 from testbed.world.twin.kernel.state import DELIVER, FLYING, FREE, HEAD, RTO, TAIL, State
-from testbed.world.twin.layout import HEADERS, PREFIX, RTO_DOUBLINGS
+from testbed.world.twin.layout import HEADERS, LOGISTIC, PREFIX, ROUNDS, RTO_DOUBLINGS
 
 INFINITY = math.inf
 SEED, LANE, NUMBER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -199,6 +199,8 @@ def hop(s: State, x: int) -> None:
     w.sent += t.size
     if w.loss > 0.0:
         t.late += lossy(s, x, lane)
+    if w.jitter > 0.0:
+        t.late += jittery(s, x, lane)
     h = s.hops[x, t.hops]
     h.lane = lane
     h.head = w.c + w.q + t.packet
@@ -268,22 +270,40 @@ def plan_tail(s: State, x: int) -> None:
     if t.through == t.hops and t.site >= 0:
         t.tail_at = max(t.tail_at, t.head_at)
     if s.lanes[h.lane].leads < 0:
-        plan(s, t.tail_at + t.late + s.rule[0].message, DELIVER, x, t.tail_stamp)
+        plan(s, max(t.tail_at + t.late + s.rule[0].message, s.g[0].now), DELIVER, x, t.tail_stamp)
     else:
         plan(s, t.tail_at, TAIL, x, t.tail_stamp)
 
 
 @jit
+def packets(s: State, x: int) -> float:
+    r = s.rule[0]
+    return float(math.ceil(s.x[x].size / r.packet)) if 0.0 < r.packet < INFINITY else 1.0
+
+
+@jit
 def lossy(s: State, x: int, lane: int) -> float:
-    r, t = s.rule[0], s.x[x]
-    if t.size <= 0.0:
-        return 0.0
-    packets = math.ceil(t.size / (r.packet if 0.0 < r.packet < INFINITY else t.size))
-    any_lost = 1.0 - math.exp(packets * math.log1p(-s.lanes[lane].loss))
-    if uniform(r.seed, lane, t.number, 0) >= any_lost:
-        return 0.0
-    trip = round_trip(s, x)
-    return trip + r.rto if uniform(r.seed, lane, t.number, 1) * packets < 3.0 else trip
+    """Seconds that lost packets cost."""
+    r, t, loss = s.rule[0], s.x[x], s.lanes[lane].loss
+    n, trip, cost = packets(s, x), round_trip(s, x), 0.0
+    for k in range(ROUNDS):
+        if uniform(r.seed, lane, t.number, 2 * k) >= 1.0 - math.exp(n * math.log1p(-loss)):
+            break
+        timer = uniform(r.seed, lane, t.number, 2 * k + 1) * n < 3.0
+        cost += trip + r.rto if timer else trip
+        n = max(1.0, n * loss)
+    return cost
+
+
+@jit
+def jittery(s: State, x: int, lane: int) -> float:
+    """By how much the tail is late or early."""
+    r, t, w = s.rule[0], s.x[x], s.lanes[lane]
+    spacing = t.packet / rate(s, lane)
+    k = min(packets(s, x), 1.0 + 2.0 * w.jitter / spacing) if spacing > 0.0 else 1.0
+    u = max(uniform(r.seed, lane, t.number, 2 * ROUNDS), 1e-16)
+    p = math.exp(math.log(u) / k)
+    return max(w.jitter * LOGISTIC * math.log(p / max(1.0 - p, 1e-16)), -w.delay)
 
 
 # -- broken and sent again

@@ -271,6 +271,10 @@ class Reference:
     def squeeze(self, lane: int, factor: float) -> None:
         self.transfers.squeeze(lane, factor)
 
+    def shape(self, lane: int, delay: float, jitter: float, loss: float) -> None:
+        w = self.transfers.lanes[lane]
+        w.delay, w.jitter, w.loss = delay, jitter, loss
+
     def set_lane(self, lane: int, up: bool) -> None:
         self.transfers.set_lane(lane, up)
 

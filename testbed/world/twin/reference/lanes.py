@@ -16,10 +16,10 @@ from testbed.world.twin.layout import Floats
 
 
 class Lane:
-    """rate, delay, loss as in layout.Network. c, q: C and q at `time`. sent: bytes put on it so far."""
+    """rate, delay, jitter, loss as in layout.Network. c, q: C and q at `time`. sent: bytes put on it so far."""
 
-    def __init__(self, leads: int, rate: float, delay: float, loss: float) -> None:
-        self.leads, self.delay, self.loss = leads, delay, loss
+    def __init__(self, leads: int, rate: float, delay: float, jitter: float, loss: float) -> None:
+        self.leads, self.delay, self.jitter, self.loss = leads, delay, jitter, loss
         self.up = True
         self.factor = 1.0
         self.time = self.c = self.q = 0.0

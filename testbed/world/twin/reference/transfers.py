@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from testbed.world.twin.engine import FETCH, REQUEST
-from testbed.world.twin.layout import RTO_DOUBLINGS, Floats
+from testbed.world.twin.layout import LOGISTIC, ROUNDS, RTO_DOUBLINGS, Floats
 from testbed.world.twin.reference.draws import uniform
 from testbed.world.twin.reference.lanes import Lane
 
@@ -83,9 +83,8 @@ class Transfers:
     def __init__(self, engine: Reference) -> None:
         n = engine.layout.network
         self.engine, self.net, self.rules = engine, n, engine.layout.rules
-        self.lanes = [
-            Lane(int(n.leads[i]), float(n.rate[i]), float(n.delay[i]), float(n.loss[i])) for i in range(len(n.rate))
-        ]
+        columns = (n.leads, n.rate, n.delay, n.jitter, n.loss)
+        self.lanes = [Lane(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
         self.next: list[list[int]] = []
         self.flying: dict[int, Transfer] = {}
         self.stalled: dict[tuple[int, int], Stalled] = {}
@@ -175,6 +174,8 @@ class Transfers:
         lane.sent += x.size
         if lane.loss > 0.0:
             x.late += self._lossy(x, number, lane)
+        if lane.jitter > 0.0:
+            x.late += self._jittery(x, number, lane)
         hop = Hop(number, lane.c + lane.q + x.packet, 0.0, now)
         whole = not x.hops or (x.through == len(x.hops) and x.tail_at <= now)
         if not whole:
@@ -230,7 +231,8 @@ class Transfers:
         if x.through == len(x.hops) and x.site >= 0:
             x.tail_at = max(x.tail_at, x.head_at)  # rounding must not let it overtake
         if lane.leads < 0:
-            self.engine.agenda.at(x.tail_at + x.late + self.rules.message, self._deliver, x, x.tail_stamp)
+            time = max(x.tail_at + x.late + self.rules.message, self.engine.agenda.now)
+            self.engine.agenda.at(time, self._deliver, x, x.tail_stamp)
         else:
             self.engine.agenda.at(x.tail_at, self._tail, x, x.tail_stamp)
 
@@ -240,16 +242,29 @@ class Transfers:
         del self.flying[x.number]
         self.engine.arrived(x)
 
+    def _packets(self, x: Transfer) -> float:
+        return math.ceil(x.size / self.rules.packet) if 0.0 < self.rules.packet < math.inf else 1.0
+
     def _lossy(self, x: Transfer, number: int, lane: Lane) -> float:
-        """Seconds that lost packets cost: a round trip, or the timer where the loss is among the last three."""
-        if x.size <= 0.0:
-            return 0.0
-        packets = math.ceil(x.size / (self.rules.packet if 0.0 < self.rules.packet < math.inf else x.size))
-        any_lost = 1.0 - math.exp(packets * math.log1p(-lane.loss))
-        if uniform(self.rules.seed, number, x.number, 0) >= any_lost:
-            return 0.0
-        trip = self._round_trip(x)
-        return trip + self.rules.rto if uniform(self.rules.seed, number, x.number, 1) * packets < 3.0 else trip
+        """Seconds that lost packets cost. In each round some of n packets are lost, or none: then it is over. A round
+        costs a round trip, or the timer where the loss is among the last three; the next one is of what was lost."""
+        n, trip, cost = self._packets(x), self._round_trip(x), 0.0
+        for k in range(ROUNDS):
+            if uniform(self.rules.seed, number, x.number, 2 * k) >= 1.0 - math.exp(n * math.log1p(-lane.loss)):
+                break
+            timer = uniform(self.rules.seed, number, x.number, 2 * k + 1) * n < 3.0
+            cost += trip + self.rules.rto if timer else trip
+            n = max(1.0, n * lane.loss)
+        return cost
+
+    def _jittery(self, x: Transfer, number: int, lane: Lane) -> float:
+        """By how much the tail is late or early: frames keep their order, so it waits for the latest of the k frames
+        within two deviations before it. One frame's jitter is taken as logistic, of the same deviation."""
+        spacing = x.packet / lane.rate()
+        k = min(self._packets(x), 1.0 + 2.0 * lane.jitter / spacing) if spacing > 0.0 else 1.0
+        u = max(uniform(self.rules.seed, number, x.number, 2 * ROUNDS), 1e-16)
+        p = math.exp(math.log(u) / k)
+        return max(lane.jitter * LOGISTIC * math.log(p / max(1.0 - p, 1e-16)), -lane.delay)
 
     # -- broken and sent again
 
