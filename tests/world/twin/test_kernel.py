@@ -45,10 +45,10 @@ def test_the_stories_are_about_something():
             visited.update(visits["outcome"].tolist())
             return answers, visits, arrivals
 
-    for seed in range(30):
+    for seed in range(60):
         signals.update(entry[2] for entry in Story(seed, Watched).tell() if isinstance(entry, tuple))
     assert outcomes == {ON_TIME, LATE, EXPIRED, REFUSED, UNANSWERED} and visited == {DONE, DROPPED, LOST}
-    assert {0, 1, 2, 3} <= attempts and signals == {RELEASED, DRAINED}
+    assert {0, 1, 2} < attempts and signals == {RELEASED, DRAINED}
 
 
 def test_a_whole_run_is_the_same_by_either_engine(tmp_path):
