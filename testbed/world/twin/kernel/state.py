@@ -44,7 +44,7 @@ TRANSFER = np.dtype(
     )]
     + [(n, f) for n in ("size", "packet", "late", "head_at", "tail_at")]
 )  # fmt: skip
-HOP = np.dtype([("lane", i), ("head", f), ("tail", f), ("since", f), ("inflow", f)])
+HOP = np.dtype([("lane", i), ("head", f), ("tail", f), ("since", f), ("inflow", f), ("jitter", f)])
 VISIT = np.dtype(
     [(n, i) for n in (
         "serial", "first", "task", "attempt", "stage", "member", "missing", "state", "outcome", "next", "below",

@@ -199,14 +199,13 @@ def hop(s: State, x: int) -> None:
     w.sent += t.size
     if w.loss > 0.0:
         t.late += lossy(s, x, lane)
-    if w.jitter > 0.0:
-        t.late += jittery(s, x, lane)
     h = s.hops[x, t.hops]
     h.lane = lane
     h.head = w.c + w.q + t.packet
     h.tail = 0.0
     h.since = g.now
     h.inflow = 0.0
+    h.jitter = jittery(s, x, lane) if w.jitter > 0.0 else 0.0
     whole = t.hops == 0 or (t.through == t.hops and t.tail_at <= g.now)
     if not whole:
         h.inflow = inflow(s, x)
@@ -255,7 +254,7 @@ def plan_head(s: State, x: int) -> None:
     """The head at the next lane."""
     t = s.x[x]
     h = s.hops[x, t.hops - 1]
-    t.head_at = when(s, h.lane, h.head) + s.lanes[h.lane].delay
+    t.head_at = when(s, h.lane, h.head) + s.lanes[h.lane].delay + h.jitter
     if t.packet == t.size:
         t.tail_at = t.head_at
     plan(s, t.head_at, HEAD, x, t.head_stamp)
@@ -266,11 +265,11 @@ def plan_tail(s: State, x: int) -> None:
     """The tail at the next lane, or all of it at its end."""
     t = s.x[x]
     h = s.hops[x, t.through - 1]
-    t.tail_at = when(s, h.lane, h.tail) + s.lanes[h.lane].delay
+    t.tail_at = when(s, h.lane, h.tail) + s.lanes[h.lane].delay + h.jitter
     if t.through == t.hops and t.site >= 0:
         t.tail_at = max(t.tail_at, t.head_at)
     if s.lanes[h.lane].leads < 0:
-        plan(s, max(t.tail_at + t.late + s.rule[0].message, s.g[0].now), DELIVER, x, t.tail_stamp)
+        plan(s, t.tail_at + t.late + s.rule[0].message, DELIVER, x, t.tail_stamp)
     else:
         plan(s, t.tail_at, TAIL, x, t.tail_stamp)
 

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 @dataclass(slots=True, eq=False)
 class Hop:
     """One lane of a transfer's way. Its head leaves when the lane's C reaches `head`, its tail at `tail`; it flows in
-    from `since` on at `inflow` bytes/s."""
+    from `since` on at `inflow` bytes/s; `jitter`: s it takes longer than the lane's delay, or shorter."""
 
     lane: int
     head: float
     tail: float
     since: float
     inflow: float = 0.0
+    jitter: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -174,9 +175,9 @@ class Transfers:
         lane.sent += x.size
         if lane.loss > 0.0:
             x.late += self._lossy(x, number, lane)
-        if lane.jitter > 0.0:
-            x.late += self._jittery(x, number, lane)
         hop = Hop(number, lane.c + lane.q + x.packet, 0.0, now)
+        if lane.jitter > 0.0:
+            hop.jitter = self._jittery(x, number, lane)
         whole = not x.hops or (x.through == len(x.hops) and x.tail_at <= now)
         if not whole:
             hop.inflow = self._inflow(x)
@@ -218,7 +219,7 @@ class Transfers:
     def _plan_head(self, x: Transfer) -> None:
         """The head at the next lane."""
         lane = self.lanes[x.hops[-1].lane]
-        x.head_at = lane.when(x.hops[-1].head) + lane.delay
+        x.head_at = lane.when(x.hops[-1].head) + lane.delay + x.hops[-1].jitter
         if x.packet == x.size:
             x.tail_at = x.head_at
         self.engine.agenda.at(x.head_at, self._hop, x, x.head_stamp)
@@ -227,12 +228,11 @@ class Transfers:
         """The tail at the next lane, or all of it at its end."""
         hop = x.hops[x.through - 1]
         lane = self.lanes[hop.lane]
-        x.tail_at = lane.when(hop.tail) + lane.delay
+        x.tail_at = lane.when(hop.tail) + lane.delay + hop.jitter
         if x.through == len(x.hops) and x.site >= 0:
             x.tail_at = max(x.tail_at, x.head_at)  # rounding must not let it overtake
         if lane.leads < 0:
-            time = max(x.tail_at + x.late + self.rules.message, self.engine.agenda.now)
-            self.engine.agenda.at(time, self._deliver, x, x.tail_stamp)
+            self.engine.agenda.at(x.tail_at + x.late + self.rules.message, self._deliver, x, x.tail_stamp)
         else:
             self.engine.agenda.at(x.tail_at, self._tail, x, x.tail_stamp)
 
@@ -258,7 +258,7 @@ class Transfers:
         return cost
 
     def _jittery(self, x: Transfer, number: int, lane: Lane) -> float:
-        """By how much the tail is late or early: frames keep their order, so it waits for the latest of the k frames
+        """By how much it is late or early: frames keep their order, so the tail waits for the latest of the k frames
         within two deviations before it. One frame's jitter is taken as logistic, of the same deviation."""
         spacing = x.packet / lane.rate()
         k = min(self._packets(x), 1.0 + 2.0 * lane.jitter / spacing) if spacing > 0.0 else 1.0
