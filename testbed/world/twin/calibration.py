@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: How concurrent transfers share a link (docs/twin.md). "pipelined": first in, first out, a message flows over its
-#: hops packet by packet; "store": each hop waits for the whole message; "fair": equal shares of the tightest link.
-NetworkModel = Literal["pipelined", "store", "fair"]
+#: How messages share a link (docs/twin.md), first in, first out by both. "pipelined": they flow over their hops packet
+#: by packet, and into each other where they meet; "store": each hop waits for the whole message.
+NetworkModel = Literal["pipelined", "store"]
 
 
 @dataclass(frozen=True, slots=True)
