@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from controller.decision import Placement
 from controller.model import Model
-from controller.placement import explain
+from controller.placement import explain, program, strength
+from controller.placement.outcome import DEFAULT_GAP, Limits, Solved
 from controller.placement.parameters import PlacementParameters
-from controller.placement.program import Program, build
-from controller.placement.solver import DEFAULT_GAP, Solved, solve
+from controller.placement.program import CONSTRAINTS, Program
+from controller.placement.scalable import place_large
+from controller.placement.solver import BACKENDS, solve
+from controller.placement.tables import tables
 
-__all__ = ["Infeasible", "LimitReached", "PlacementParameters", "place"]
+__all__ = ["METHODS", "Infeasible", "LimitReached", "PlacementParameters", "place"]
 
 #: Branch-and-bound nodes before the best placement so far is taken.
 DEFAULT_NODES = 500
 #: Shares below this are the solver's tolerance.
 NOTICEABLE = 1e-6
+#: Columns up to which the whole program goes to a solver; larger ones take the scalable path.
+DIRECT = 2_000
+#: What `backend` may name.
+METHODS = (*BACKENDS, "scalable")
 
 
 class Infeasible(ValueError):
@@ -35,25 +44,36 @@ def place(
 ) -> Placement:
     """Where the core services stand. Limits: relative gap, branch-and-bound nodes, seconds (not reproducible).
 
-    status is "optimal", or "feasible" at a limit with bound and gap as proven. Raises Infeasible with the reason.
+    backend: one of METHODS; None chooses by size: "highs" on the whole program, or "scalable", which keeps limits of
+    its own and takes no seconds. status is "optimal", or "feasible" at a limit with bound and gap as proven. Raises
+    Infeasible with the reason.
     """
-    chosen = parameters or PlacementParameters()
+    chosen, limits = parameters or PlacementParameters(), Limits(gap, nodes, seconds)
+    if backend is not None and backend not in METHODS:
+        raise ValueError(f"there is no solver {backend!r}. There are: {', '.join(METHODS)}")
     if not model.nodes or not model.ingresses:
         raise Infeasible("a placement needs a node and an ingress at the least; the topology has none")
-    if homeless := explain.homeless(model, chosen):
+    t = tables(model, chosen)
+    if homeless := explain.homeless(t):
         raise Infeasible("; ".join(homeless))
-    program = build(model, chosen)
-    if not program.tables.services:
+    if not t.services:
         return Placement(
             {m.name: () for m in model.core}, "optimal", 0.0, 0.0, 0.0, {}, {}, "no task uses a core service"
         )
-    solved = solve(program.problem, backend, gap, nodes, seconds)
+    costs = program.costs(t)
+    columns = program.everything(t, costs)
+    size = sum(int(mask.sum()) for mask in (columns.y, columns.z, columns.w))
+    if backend == "scalable" or (backend is None and seconds is None and size > DIRECT):
+        p, solved = place_large(t, costs, limits)
+    else:
+        p = program.assemble(t, costs, columns, (*CONSTRAINTS, strength.carried, strength.count))
+        solved = solve(p.matrix(), backend, gap, nodes, seconds)
     if solved.status == "infeasible":
-        reason = explain.shortage(model, chosen, backend)
+        reason = explain.shortage(t)
         raise Infeasible(reason or "the constraints of the placement contradict each other: relax r or sigma")
     if solved.status == "unknown":
         raise LimitReached(_limits(nodes, seconds))
-    return _placement(program, solved)
+    return _placement(p, solved)
 
 
 def _limits(nodes: int | None, seconds: float | None) -> str:
@@ -61,22 +81,27 @@ def _limits(nodes: int | None, seconds: float | None) -> str:
     return f"no core placement was found within {' and '.join(limits)}, and none ruled out: raise the limit"
 
 
-def _placement(program: Program, solved: Solved) -> Placement:
+def _placement(p: Program, solved: Solved) -> Placement:
     """The solver's values in the words of the model."""
-    model, tables, values = program.model, program.tables, solved.values
-    present = {key for key, y in program.y.items() if values[y.name] > 0.5}
-    unserved = dict.fromkeys((m.name for m in tables.services), 0.0)
-    for (m, o), s in program.s.items():
-        unserved[m] += tables.demand[m, o] / tables.total[m] * values[s.name]
-    unserved = {m: min(1.0, share) for m, share in unserved.items() if share > NOTICEABLE}
+    t, model = p.tables, p.tables.model
+    y = np.zeros(t.holds.shape, bool)
+    y[p.y_of] = solved.values[p.y] > 0.5
+    hosts = {m.name: tuple(model.nodes[v].name for v in np.nonzero(y[i])[0]) for i, m in enumerate(t.services)}
+    lost = np.bincount(p.s_of[0], t.share[p.s_of] * solved.values[p.s], len(t.services))
+    unserved = {m.name: min(1.0, float(x)) for m, x in zip(t.services, lost, strict=True) if x > NOTICEABLE}
     left = [f"{m}: {share:.1%} of its planned demand is left unserved" for m, share in unserved.items()]
+    flows = {
+        (t.services[m].name, model.ingresses[o].name, model.nodes[v].name): min(1.0, z)
+        for m, o, v, z in zip(*(axis.tolist() for axis in p.z_of), solved.values[p.z].tolist(), strict=True)
+        if z > NOTICEABLE
+    }
     return Placement(
-        instances={m.name: tuple(v.name for v in model.nodes if (m.name, v.name) in present) for m in model.core},
+        instances={m.name: hosts.get(m.name, ()) for m in model.core},
         status=solved.status,
         objective=solved.objective,
         bound=solved.bound,
         gap=solved.gap,
-        flows={key: min(1.0, values[z.name]) for key, z in program.z.items() if values[z.name] > NOTICEABLE},
+        flows=flows,
         unserved=unserved,
-        explanation="; ".join([*explain.concessions(model, program.parameters), *left]),
+        explanation="; ".join([*explain.concessions(t), *left]),
     )

@@ -6,26 +6,27 @@ resources, or else N−1, elastic in the same program and minimising the shortag
 
 from __future__ import annotations
 
-from typing import Any
-
-import pulp
+import numpy as np
+from numpy.typing import ArrayLike
 
 from controller.model import Core, Model
+from controller.placement import program
+from controller.placement.matrix import Floats, Ints
 from controller.placement.parameters import PlacementParameters
-from controller.placement.program import Program, bare, diversity, largest_instances, resources, sparsity, total
-from controller.placement.solver import Solved, solve
-from controller.placement.tables import free_cpu, tables
+from controller.placement.program import Columns, Constraint, Costs, Program
+from controller.placement.solver import solve
+from controller.placement.tables import Mask, Tables, free_cpu
 
 #: Shortages below this (cores, GB, requests/s) are the solver's tolerance.
 NOTICEABLE = 1e-4
 #: A hundredth of the least shortage is near enough for a message, and so many nodes are enough for it.
 GAP, NODES = 0.01, 2000
+NONE = np.empty(0, np.int64)
 
 
-def homeless(model: Model, parameters: PlacementParameters) -> list[str]:
+def homeless(t: Tables) -> list[str]:
     """One sentence per service that no node could hold, even if it held nothing else."""
-    t = tables(model, parameters)
-    return [_too_big(model, m, parameters) for m in t.services if not t.cap[m.name]]
+    return [_too_big(t.model, m, t.parameters) for m, held in zip(t.services, t.holds, strict=True) if not held.any()]
 
 
 def _too_big(model: Model, m: Core, parameters: PlacementParameters) -> str:
@@ -56,86 +57,95 @@ def _too_big(model: Model, m: Core, parameters: PlacementParameters) -> str:
     return "; ".join(said)
 
 
-def shortage(model: Model, parameters: PlacementParameters, backend: str | None) -> str:
+def shortage(t: Tables) -> str:
     """What the least that is asked for lacks, when every service alone has a home but all together have not."""
-    return _lacking_resources(model, parameters, backend) or _lacking_survivors(model, parameters, backend)
+    return _lacking_resources(t) or _lacking_survivors(t)
 
 
-def _lacking_resources(model: Model, parameters: PlacementParameters, backend: str | None) -> str:
+def _bare(t: Tables, *constraints: Constraint) -> Program:
+    """The constraints on y alone: nobody is served, nothing costs."""
+    nobody = Columns(t.holds, np.zeros(t.serves.shape, bool), np.zeros((0, 1, 1, 1), bool))
+    free = Costs(np.zeros(t.serves.shape), np.zeros(t.demand.shape), np.zeros((0, 1, 1, 1)), (), NONE, NONE)
+    p = program.assemble(t, free, nobody, constraints)
+    p.cost[0] = np.zeros(len(p.y))
+    return p
+
+
+def _lacking_resources(t: Tables) -> str:
     """Least extra cores and memory with which replicas and diversity could be met; "" if none are needed."""
-    p = bare(model, parameters)
-    sparsity(p)
-    diversity(p)
+    p = _bare(t, program.sparsity, program.diversity)
     # More instances than the least never lessen a shortage: leave them out of the message.
-    p.require(*(total((1, p.y[m, v]) for v in caps) <= p.tables.least[m] for m, caps in p.tables.cap.items()))
-    scale = {"cores": sum(v.cpu for v in model.nodes), "GB memory": sum(v.memory / 1e9 for v in model.nodes)}
-    extra: dict[tuple[str, str], Any] = {}
-    for i, (kind, node, load, limit) in enumerate(p.loads()):
-        extra[kind, node] = pulp.LpVariable(f"extra_{i}", 0)
-        p.require(load - extra[kind, node] <= limit)
-    p.problem.setObjective(total((1 / scale[kind], x) for (kind, _), x in extra.items()))
-    answer = solve(p.problem, backend, gap=GAP, nodes=NODES)
-    missing = {key: answer.values[x.name] for key, x in extra.items() if answer.values[x.name] > NOTICEABLE}
-    kinds = [kind for kind in scale if any(k == kind for k, _ in missing)]
-    return "; ".join(_short_of(p, kind, {v: x for (k, v), x in missing.items() if k == kind}, answer) for kind in kinds)
+    p.rows.add("fewest", -np.inf, t.least, len(t.services), [(p.y_of[0], p.y, 1.0)])
+    m, v = p.y_of
+    each = np.arange(len(t.model.nodes))
+    extra = []
+    for need, room in zip(t.need, t.room, strict=True):
+        extra.append(p.new(np.full(len(room), 1.0 / room.sum()), np.inf))
+        p.rows.add("elastic", -np.inf, room, len(room), [(v, p.y, need[m]), (each, extra[-1], -1.0)])
+    answer = solve(p.matrix(), gap=GAP, nodes=NODES)
+    y = np.zeros(t.holds.shape, bool)
+    y[p.y_of] = answer.values[p.y] > 0.5
+    return "; ".join(_short_of(t, k, answer.values[x], y) for k, x in enumerate(extra) if _some(answer.values[x]))
 
 
-def _short_of(p: Program, kind: str, missing: dict[str, float], answer: Solved) -> str:
+def _some(shortages: Floats) -> bool:
+    return bool((shortages > NOTICEABLE).any())
+
+
+def _short_of(t: Tables, kind: int, extra: Floats, y: Mask) -> str:
     """One sentence for one resource. The service named first is the one that asks most of it on the short nodes."""
-    unit, few = ("cores", "few") if kind == "cores" else ("GB memory", "little")
-    need = {m.name: m.cpu if kind == "cores" else m.memory / 1e9 for m in p.tables.services}
-    count = {m: sum(answer.values[p.y[m, v].name] > 0.5 for v in p.tables.cap[m]) for m in need}
-    here = {m: sum(answer.values[p.y[m, v].name] > 0.5 for v in missing if (m, v) in p.y) for m in need}
-    first = max(need, key=lambda m: (here[m] * need[m], m))
-    others = [f"{count[m]} of {m} ({count[m] * need[m]:.1f})" for m in need if m != first and count[m]]
-    free = sum(limit for k, _, _, limit in p.loads() if k == kind)
-    kept = f", {p.parameters.light_cpu_share:.0%} kept for light services" if kind == "cores" else ""
-    apart = ", but not on the nodes where they fit" if sum(count[m] * need[m] for m in need) <= free else ""
-    where = ", ".join(f"{v} {x:.1f}" for v, x in missing.items())
+    unit, few = (("cores", "few"), ("GB memory", "little"))[kind]
+    missing = extra > NOTICEABLE
+    need, count, here = t.need[kind], y.sum(axis=1), y[:, missing].sum(axis=1)
+    names = [m.name for m in t.services]
+    first = max(range(len(names)), key=lambda m: (here[m] * need[m], names[m]))
+    others = [
+        f"{count[m]} of {names[m]} ({count[m] * need[m]:.1f})" for m in range(len(names)) if m != first and count[m]
+    ]
+    free = t.room[kind][t.holds.any(axis=0)].sum()
+    kept = f", {t.parameters.light_cpu_share:.0%} kept for light services" if kind == 0 else ""
+    apart = ", but not on the nodes where they fit" if (count * need).sum() <= free else ""
+    where = ", ".join(f"{v.name} {x:.1f}" for v, x in zip(t.model.nodes, extra, strict=True) if x > NOTICEABLE)
     plural = "instance of {} needs" if count[first] == 1 else "instances of {} need"
     return (
-        f"{count[first]} {plural.format(first)} {count[first] * need[first]:.1f} {unit}"
+        f"{count[first]} {plural.format(names[first])} {count[first] * need[first]:.1f} {unit}"
         + (f" beside {', '.join(others)}" if others else "")
-        + f"; the nodes have {free:.1f} free in all{kept}{apart}: {sum(missing.values()):.1f} {unit} too {few} "
+        + f"; the nodes have {free:.1f} free in all{kept}{apart}: {extra[missing].sum():.1f} {unit} too {few} "
         f"(missing on {where})"
     )
 
 
-def _lacking_survivors(model: Model, parameters: PlacementParameters, backend: str | None) -> str:
+def _lacking_survivors(t: Tables) -> str:
     """By how much the survivors of a crash fall short when N−1 gives way; "" if it doesn't have to."""
-    p = bare(model, parameters)
-    sparsity(p)
-    diversity(p)
-    resources(p)
-    short: dict[str, Any] = {}
-    for i, (m, largest) in enumerate(largest_instances(p).items()):
-        short[m] = pulp.LpVariable(f"short_{i}", 0)
-        p.require(p.surviving(m, largest) + short[m] >= p.tables.survive[m])
-    p.problem.setObjective(total((1 / p.tables.total[m], x) for m, x in short.items()))
-    answer = solve(p.problem, backend, gap=GAP, nodes=NODES)
-    missing = {m: answer.values[x.name] for m, x in short.items() if answer.values[x.name] > NOTICEABLE}
+    p = _bare(t, program.sparsity, program.diversity, program.resources)
+    largest = program.largest_instances(p)
+    short = p.new(1.0 / t.total, np.inf)
+    each, cap = np.arange(len(t.services)), t.cap[p.y_of]
+    terms: list[tuple[Ints, Ints, ArrayLike]] = [(p.y_of[0], p.y, cap), (each, largest, -1.0), (each, short, 1.0)]
+    p.rows.add("survival", t.survive, np.inf, len(each), terms)
+    answer = solve(p.matrix(), gap=GAP, nodes=NODES)
     return "; ".join(
-        f"{m}: after the loss of one node its survivors carry {p.tables.survive[m] - x:.1f} requests/s, "
-        f"{p.tables.survive[m]:.1f} are asked for (sigma {parameters.sigma:g} times the nominal load): "
+        f"{t.services[m].name}: after the loss of one node its survivors carry {t.survive[m] - x:.1f} requests/s, "
+        f"{t.survive[m]:.1f} are asked for (sigma {t.parameters.sigma:g} times the nominal load): "
         f"{x:.1f} too few, "
-        f"with at most {p.tables.most[m]} instances in the cores and memory that are left"
-        for m, x in missing.items()
+        f"with at most {t.most[m]} instances in the cores and memory that are left"
+        for m, x in enumerate(answer.values[short].tolist())
+        if x > NOTICEABLE
     )
 
 
-def concessions(model: Model, parameters: PlacementParameters) -> list[str]:
+def concessions(t: Tables) -> list[str]:
     """What a small instance can't have and is not asked for: one sentence per service and constraint."""
-    t = tables(model, parameters)
-    said = []
-    for m in t.least:
-        hosts, wanted = len(t.cap[m]), parameters.sigma * t.total[m] / parameters.plan_load
-        if t.least[m] < parameters.r:
-            said.append(f"{m}: {t.least[m]} of {parameters.r} replicas asked for, no more nodes can hold it")
-        if t.spread[m] < parameters.r and hosts >= parameters.r:
-            said.append(f"{m}: {t.spread[m]} of {parameters.r} domains asked for, no more can hold it")
+    said, r = [], t.parameters.r
+    for m, name in enumerate(m.name for m in t.services):
+        hosts, wanted = int(t.holds[m].sum()), t.parameters.sigma * t.total[m] / t.parameters.plan_load
+        if t.least[m] < r:
+            said.append(f"{name}: {t.least[m]} of {r} replicas asked for, no more nodes can hold it")
+        if t.spread[m] < r and hosts >= r:
+            said.append(f"{name}: {t.spread[m]} of {r} domains asked for, no more can hold it")
         if t.survive[m] < wanted * (1 - 1e-9):
             said.append(
-                f"{m}: after the loss of one node {t.survive[m]:.1f} of {wanted:.1f} requests/s survive at best, "
+                f"{name}: after the loss of one node {t.survive[m]:.1f} of {wanted:.1f} requests/s survive at best, "
                 f"on the {min(hosts, t.most[m])} nodes it may take"
             )
     return said

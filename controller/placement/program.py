@@ -1,200 +1,231 @@
-"""The integer program of core placement, one function per constraint (docs/mathematics.md §2, eq. (10) to (17)).
+"""The integer program of core placement as a matrix, one function per constraint (docs/mathematics.md §2, eq. (10) to
+(17)).
 
     min  Σ_mv price_v (c_mt + c_dp/H) y_mv + α Σ_m (1 − Σ_ov (Λ_mo/Λ_m) q_mov z_mov)
          + β Σ_eogh share_e gw_o net(g, h, b_e) w_eogh + 5α Σ_mo (Λ_mo/Λ_m) s_mo
 
-y is binary, everything else continuous. PuLP wants names without surprises, so variables are named by position:
-y_0_3 is the first service on the fourth node.
+y is binary, everything else continuous. A program may be built on some of the columns only (`Columns`): that is how
+large instances are solved, and what every back end gets is made here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
 
-import pulp
+import numpy as np
 
 from controller.model import Model
 from controller.placement import qos
+from controller.placement.matrix import Floats, Ints, Matrix, Rows
 from controller.placement.parameters import PlacementParameters
-from controller.placement.tables import Tables, free_cpu, tables
+from controller.placement.tables import Mask, Tables, tables
 from controller.placement.traffic import Edge, distances, edges
 
 #: A request that nobody serves costs this multiple of one that is served at quality score 0.
 UNSERVED = 5.0
+#: Order of the resources in `Tables.need` and `Tables.room`.
+RESOURCES = ("cores", "GB memory")
 MS = 1e3
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Coefficients of eq. (10), the constant folded in by (11): all ≥ 0, and no constant is left.
+
+    z (m, o, v), s (m, o), w (e, o, g, h) with +inf where there is no path. source, target (e,): services by position.
+    """
+
+    z: Floats
+    s: Floats
+    w: Floats
+    edges: tuple[Edge, ...]
+    source: Ints
+    target: Ints
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which variables exist: y (m, v), z (m, o, v), w (e, o, g, h)."""
+
+    y: Mask
+    z: Mask
+    w: Mask
 
 
 @dataclass
 class Program:
-    """The program under construction. y[m, v], z[m, o, v], s[m, o], w[e, o, g, h]: PuLP variables by name."""
+    """The program under construction. Every array of columns is in the order of its name: y by (m, v) and so on.
 
-    model: Model
-    parameters: PlacementParameters
+    y_at (m, v), s_at (m, o): position of a column, −1 where there is none. z_of, w_of: coordinates of the columns.
+    """
+
     tables: Tables
-    problem: pulp.LpProblem
-    y: dict[tuple[str, str], Any] = field(default_factory=dict)
-    z: dict[tuple[str, str, str], Any] = field(default_factory=dict)
-    s: dict[tuple[str, str], Any] = field(default_factory=dict)
-    w: dict[tuple[Edge, str, str, str], Any] = field(default_factory=dict)
+    costs: Costs
+    columns: Columns
+    rows: Rows = field(default_factory=Rows)
+    cost: list[Floats] = field(default_factory=list)
+    upper: list[Floats] = field(default_factory=list)
+    count: int = 0
+    u: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    t: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
-    @cached_property
-    def domain(self) -> dict[str, str]:
-        """g(v) by node."""
-        return {v.name: v.domain for v in self.model.nodes}
+    def __post_init__(self) -> None:
+        t, c = self.tables, self.columns
+        self.y_of = np.nonzero(c.y)
+        self.y = self.new(t.price[self.y_of], 1.0)
+        self.y_at = np.full(c.y.shape, -1)
+        self.y_at[self.y_of] = self.y
+        self.z_of = np.nonzero(c.z)
+        self.z = self.new(self.costs.z[self.z_of], 1.0)
+        self.s_of = np.nonzero(t.demand > 0)
+        self.s = self.new(self.costs.s[self.s_of], 1.0)
+        self.s_at = np.full(t.demand.shape, -1)
+        self.s_at[self.s_of] = self.s
+        self.w_of = np.nonzero(c.w)
+        self.w = self.new(self.costs.w[self.w_of], 1.0)
 
-    def require(self, *constraints: Any) -> None:
-        for constraint in constraints:
-            self.problem += constraint
+    def new(self, cost: Floats, upper: Floats | float) -> Ints:
+        """Columns with these costs, bounded by 0 and upper; their positions."""
+        at = self.count + np.arange(len(cost))
+        self.cost.append(cost)
+        self.upper.append(np.broadcast_to(np.asarray(upper, float), cost.shape))
+        self.count += len(cost)
+        return at
 
-    def domains(self, m: str, o: str | None = None) -> dict[str, list[str]]:
-        """Domain → its nodes that could hold m; with o: those that may serve o."""
-        found: dict[str, list[str]] = {}
-        for v in self.tables.cap[m] if o is None else self.tables.score[m, o]:
-            found.setdefault(self.domain[v], []).append(v)
-        return found
+    def matrix(self, relaxed: bool = False) -> Matrix:
+        """What the back ends get; relaxed: every y continuous."""
+        integer = np.zeros(self.count, bool)
+        integer[self.y] = not relaxed
+        return self.rows.matrix(np.concatenate(self.cost), np.zeros(self.count), np.concatenate(self.upper), integer)
 
-    def surviving(self, m: str, largest: Any) -> Any:
-        """Σ_v cap_mv y_mv − t_m: what is left of a service after the loss of its largest instance."""
-        return total((cap, self.y[m, v]) for v, cap in self.tables.cap[m].items()) - largest
-
-    def loads(self) -> Iterator[tuple[str, str, Any, float]]:
-        """(resource, node, load, limit) of eq. (13), in cores and GB: bytes would put 10⁹ beside 1 in a matrix."""
-        for v in self.model.nodes:
-            held = [m for m in self.tables.services if (m.name, v.name) in self.y]
-            if held:
-                cores = total((m.cpu, self.y[m.name, v.name]) for m in held)
-                memory = total((m.memory / 1e9, self.y[m.name, v.name]) for m in held)
-                yield "cores", v.name, cores, free_cpu(v, self.parameters)
-                yield "GB memory", v.name, memory, v.memory / 1e9
-
-
-def total(terms: Any) -> Any:
-    """Σ coefficient · variable."""
-    return pulp.LpAffineExpression([(variable, coefficient) for coefficient, variable in terms])
+    def values(self, y: Mask, z: Floats) -> Floats:
+        """(columns,) of a placement y (m, v) that serves z (m, o, v): a start. w is left at 0."""
+        t, x = self.tables, np.zeros(self.count)
+        x[self.y], x[self.z] = y[self.y_of], z[self.z_of]
+        x[self.s] = np.maximum(0.0, 1.0 - z.sum(axis=2)[self.s_of])
+        x[self.t] = np.where(y, t.cap, 0.0).max(axis=1)[: len(self.t)]
+        here = np.array([np.bincount(t.domain[row], minlength=len(t.domains)) for row in y])
+        x[self.u] = np.minimum(1, here).ravel()[: len(self.u)]
+        return x
 
 
 def coverage(p: Program) -> None:
     """Eq. (11): all demand of a pair is served or counted as unserved, and only instances serve."""
-    for (m, o), near in p.tables.score.items():
-        p.require(total([(1, p.s[m, o]), *((1, p.z[m, o, v]) for v in near)]) == 1)
-        p.require(*(p.z[m, o, v] <= p.y[m, v] for v in near))
+    m, o, v = p.z_of
+    row = p.s_at[m, o] - p.s[0]
+    p.rows.add("coverage", 1.0, 1.0, len(p.s), [(p.s - p.s[0], p.s, 1.0), (row, p.z, 1.0)])
+    each = np.arange(len(p.z))
+    p.rows.add("linking", -np.inf, 0.0, len(p.z), [(each, p.z, 1.0), (each, p.y_at[m, v], -1.0)])
 
 
 def capacity(p: Program) -> None:
     """Eq. (12): an instance carries ρ of what its streams could, and nothing where there is none."""
-    for m, caps in p.tables.cap.items():
-        for v, cap in caps.items():
-            served = [(rate, p.z[k, o, v]) for (k, o), rate in p.tables.demand.items() if (k, o, v) in p.z and k == m]
-            if served:
-                p.require(total(served) <= cap * p.y[m, v])
+    m, o, v = p.z_of
+    served = [(p.y_at[m, v], p.z, p.tables.demand[m, o]), (p.y, p.y, -p.tables.cap[p.y_of])]
+    p.rows.add("capacity", -np.inf, 0.0, len(p.y), served)
 
 
 def resources(p: Program) -> None:
     """Eq. (13): cores, less those kept for light services, and memory of every node."""
-    for _, _, load, limit in p.loads():
-        p.require(load <= limit)
+    m, v = p.y_of
+    for kind, need, room in zip(RESOURCES, p.tables.need, p.tables.room, strict=True):
+        p.rows.add(kind, -np.inf, room, len(room), [(v, p.y, need[m])])
 
 
 def sparsity(p: Program) -> None:
     """Eq. (14): at least r_m and at most N_m instances of a service."""
-    for m, caps in p.tables.cap.items():
-        instances = total((1, p.y[m, v]) for v in caps)
-        p.require(instances >= p.tables.least[m], instances <= p.tables.most[m])
+    p.rows.add("sparsity", p.tables.least, p.tables.most, len(p.tables.least), [(p.y_of[0], p.y, 1.0)])
 
 
 def diversity(p: Program) -> None:
     """Eq. (15): instances of a service in at least r_mG domains. u may stay continuous: u ≤ Σ y makes it 0 or 1."""
-    for i, m in enumerate(p.tables.cap):
-        present = []
-        for k, nodes in enumerate(p.domains(m).values()):
-            u = pulp.LpVariable(f"u_{i}_{k}", 0, 1)
-            present.append((1, u))
-            p.require(u <= total((1, p.y[m, v]) for v in nodes))
-        p.require(total(present) >= p.tables.spread[m])
+    m, v = p.y_of
+    services, domains = len(p.tables.services), len(p.tables.domains)
+    p.u = u = p.new(np.zeros(services * domains), 1.0)
+    each = np.arange(len(u))
+    p.rows.add("presence", -np.inf, 0.0, len(u), [(each, u, 1.0), (m * domains + p.tables.domain[v], p.y, -1.0)])
+    p.rows.add("diversity", p.tables.spread, np.inf, services, [(each // domains, u, 1.0)])
 
 
 def survival(p: Program) -> None:
     """Eq. (16), N−1: without any one node, the instances that are left still carry S_m."""
-    for m, largest in largest_instances(p).items():
-        p.require(p.surviving(m, largest) >= p.tables.survive[m])
+    t = largest_instances(p)
+    cap = p.tables.cap[p.y_of]
+    p.rows.add("survival", p.tables.survive, np.inf, len(t), [(p.y_of[0], p.y, cap), (np.arange(len(t)), t, -1.0)])
 
 
-def largest_instances(p: Program) -> dict[str, Any]:
-    """t_m ≥ cap_mv y_mv, by service; its largest capacity on one node."""
-    found = {}
-    for i, (m, caps) in enumerate(p.tables.cap.items()):
-        found[m] = pulp.LpVariable(f"t_{i}", 0)
-        p.require(*(found[m] >= cap * p.y[m, v] for v, cap in caps.items()))
-    return found
+def largest_instances(p: Program) -> Ints:
+    """t_m ≥ cap_mv y_mv (m,): the largest capacity of a service on one node."""
+    p.t = t = p.new(np.zeros(len(p.tables.services)), p.tables.cap.max(axis=1))
+    each = np.arange(len(p.y))
+    p.rows.add("largest", 0.0, np.inf, len(p.y), [(each, t[p.y_of[0]], 1.0), (each, p.y, -p.tables.cap[p.y_of])])
+    return t
 
 
 def flows(p: Program) -> None:
     """Eq. (17): what leaves a domain on an edge is what the upstream service serves there; downstream at least."""
-    net = distances(p.model)
-    for k, e in enumerate(edges(p.model, qos.shares(p.model))):
-        for j, o in enumerate(p.model.ingresses):
-            if (e.source, o.name) not in p.tables.score:
-                continue
-            origins, targets = p.domains(e.source, o.name), p.domains(e.target, o.name)
-            pairs = [(g, h) for g in origins for h in targets if net(g, h, e.bytes) < float("inf")]
-            w = {pair: pulp.LpVariable(f"w_{k}_{j}_{i}", 0) for i, pair in enumerate(pairs)}
-            p.w |= {(e, o.name, g, h): variable for (g, h), variable in w.items()}
-            for g, nodes in origins.items():
-                served = total((1, p.z[e.source, o.name, v]) for v in nodes)
-                p.require(total((1, x) for (a, _), x in w.items() if a == g) == served)
-            for h, nodes in targets.items():
-                served = total((1, p.z[e.target, o.name, v]) for v in nodes)
-                p.require(total((1, x) for (_, b), x in w.items() if b == h) >= served)
+    shape = (len(p.costs.edges), len(p.tables.weight), len(p.tables.domains))
+    e, o, g, h = p.w_of
+    sides = (("leaving", p.costs.source, g, 0.0), ("arriving", p.costs.target, h, np.inf))
+    for name, services, end, high in sides:
+        crossing = np.ravel_multi_index((e, o, end), shape)
+        terms = [(crossing, p.w, np.ones(len(p.w)))]
+        for k, m in enumerate(services.tolist()):
+            mine = p.z_of[0] == m
+            cell = np.ravel_multi_index(
+                (np.full(mine.sum(), k), p.z_of[1][mine], p.tables.domain[p.z_of[2][mine]]), shape
+            )
+            terms.append((cell, p.z[mine], -np.ones(mine.sum())))
+        used, row = np.unique(np.concatenate([t[0] for t in terms]), return_inverse=True)
+        column, value = (np.concatenate([t[i] for t in terms]) for i in (1, 2))
+        p.rows.add(name, 0.0, high, len(used), [(row, column, value)])
 
 
 Constraint = Callable[[Program], None]
 CONSTRAINTS: tuple[Constraint, ...] = (coverage, capacity, resources, sparsity, diversity, survival, flows)
 
 
-def objective(p: Program) -> Any:
-    """Eq. (10), with the constant α |M_C| folded in by (11): every coefficient is ≥ 0 and there is no constant."""
-    t, weight, net = p.tables, qos.weights(p.model), distances(p.model)
-    price = {v.name: v.price for v in p.model.nodes}
-    costs = {m.name: m.costs.keep + m.costs.deploy / p.parameters.horizon_slots for m in t.services}
-    alpha, beta = p.parameters.alpha, p.parameters.beta_per_ms * MS
-    share = {(m, o): rate / t.total[m] for (m, o), rate in t.demand.items()}
-    return total(
-        [
-            *((price[v] * costs[m], y) for (m, v), y in p.y.items()),
-            *((alpha * share[m, o] * (1 - t.score[m, o][v]), z) for (m, o, v), z in p.z.items()),
-            *((alpha * share[key] * (1 + UNSERVED), s) for key, s in p.s.items()),
-            *((beta * e.share * weight[o] * net(g, h, e.bytes), w) for (e, o, g, h), w in p.w.items()),
-        ]
+def costs(t: Tables) -> Costs:
+    """Eq. (10) by variable."""
+    alpha, beta = t.parameters.alpha, t.parameters.beta_per_ms * MS
+    found = edges(t.model, qos.shares(t.model))
+    at = {m.name: i for i, m in enumerate(t.services)}
+    net = distances(t.model, t.domain)
+    scale = [beta * e.share * t.weight[:, None, None] * net.net(e.bytes) for e in found]
+    shape = (len(found), len(t.weight), len(t.domains), len(t.domains))
+    if not beta:
+        scale = [np.where(np.isfinite(net.net(e.bytes)), 0.0, np.inf) + np.zeros(shape[1:]) for e in found]
+    return Costs(
+        z=alpha * t.share[:, :, None] * (1 - t.score),
+        s=alpha * t.share * (1 + UNSERVED),
+        w=np.array(scale).reshape(shape),
+        edges=found,
+        source=np.array([at[e.source] for e in found], np.int64),
+        target=np.array([at[e.target] for e in found], np.int64),
     )
 
 
-def bare(model: Model, parameters: PlacementParameters) -> Program:
-    """The variables y, z and s without constraints and objective."""
-    p = Program(model, parameters, tables(model, parameters), pulp.LpProblem("placement", pulp.LpMinimize))
-    m_at = {m.name: i for i, m in enumerate(p.tables.services)}
-    v_at = {v.name: i for i, v in enumerate(model.nodes)}
-    o_at = {o.name: i for i, o in enumerate(model.ingresses)}
-    p.y = {
-        (m, v): pulp.LpVariable(f"y_{m_at[m]}_{v_at[v]}", cat=pulp.LpBinary)
-        for m, caps in p.tables.cap.items()
-        for v in caps
-    }
-    p.z = {
-        (m, o, v): pulp.LpVariable(f"z_{m_at[m]}_{o_at[o]}_{v_at[v]}", 0)
-        for (m, o), near in p.tables.score.items()
-        for v in near
-    }
-    p.s = {(m, o): pulp.LpVariable(f"s_{m_at[m]}_{o_at[o]}", 0) for m, o in p.tables.score}
-    return p
+def everything(t: Tables, c: Costs) -> Columns:
+    """All variables of the program."""
+    G = len(t.domains)
+    here = np.zeros((len(t.services), len(t.weight), G), bool)
+    for g in range(G):
+        here[:, :, g] = t.serves[:, :, t.domain == g].any(axis=2)
+    w = here[c.source][:, :, :, None] & here[c.target][:, :, None, :] & np.isfinite(c.w)
+    return Columns(t.holds, t.serves, w)
 
 
 def build(model: Model, parameters: PlacementParameters, constraints: Sequence[Constraint] = CONSTRAINTS) -> Program:
-    """The whole program, ready for the solver."""
-    p = bare(model, parameters)
+    """The whole program."""
+    t = tables(model, parameters)
+    c = costs(t)
+    return assemble(t, c, everything(t, c), constraints)
+
+
+def assemble(t: Tables, c: Costs, columns: Columns, constraints: Sequence[Constraint] = CONSTRAINTS) -> Program:
+    """The program on some of the columns, with its rows."""
+    p = Program(t, c, columns)
     for constrain in constraints:
         constrain(p)
-    p.problem.setObjective(objective(p))
     return p

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.model import INGRESS, Core, Ingress, Model, Node, Stage, TaskType
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.model import INGRESS, Core, Model, Stage, TaskType
 
 
 def stage_count(task: TaskType, service: str) -> int:
@@ -77,13 +80,22 @@ def limits(model: Model) -> dict[str, float]:
     return found
 
 
-def latency(model: Model, m: Core, o: Ingress, v: Node, size: float, profile: float) -> float:
-    """L_mov in seconds; infinite where v can't be reached from o. size: b_m in bytes. Eq. (8)."""
-    return model.paths.net(o.name, v.name, size) + profile * m.work / v.speed
+def path_times(model: Model, services: tuple[Core, ...]) -> NDArray[np.float64]:
+    """net(o, v, b_m) (m, o, v) in seconds; infinite where v can't be reached from o. Eq. (1)."""
+    shape = (len(model.ingresses), len(model.nodes))
+    delay, per_byte = np.full(shape, np.inf), np.zeros(shape)
+    for i, o in enumerate(model.ingresses):
+        for j, v in enumerate(model.nodes):
+            pair = (o.name, v.name)
+            if pair in model.paths.delay:
+                delay[i, j], per_byte[i, j] = model.paths.delay[pair], model.paths.per_byte[pair]
+            elif o.name == v.name:
+                delay[i, j] = 0.0
+    sizes = np.array([entering_bytes(model, m.name) for m in services])
+    return delay + sizes[:, None, None] * per_byte
 
 
-def score(latency_s: float, limit: float) -> float:
-    """q_mov in 0..1: 1 for no delay at all, 0 at the limit d_m and beyond, or where the limit isn't positive."""
-    if limit <= 0 or latency_s == float("inf"):
-        return 0.0
-    return min(1.0, max(0.0, 1.0 - latency_s / limit))
+def scores(late: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """q_mov (m, o, v) in 0..1: 1 for no delay at all, 0 at the limit d_m (m,) and beyond, or where that isn't > 0."""
+    limit = np.where(limits > 0, limits, 1.0)[:, None, None]
+    return np.where((limits > 0)[:, None, None], np.clip(1.0 - late / limit, 0.0, 1.0), 0.0)

@@ -1,5 +1,6 @@
-"""The one door to a solver: HiGHS or CBC, status, bound and gap honest on a limit, nothing on standard output.
+"""The one door to a solver: status, bound and gap honest on a limit, nothing on standard output.
 
+Back ends: "highs" (HiGHS by its own interface), "cbc" and "pulp-highs" (the same matrix as a PuLP model).
 Deterministic: one thread, fixed seed. Limits by gap or nodes give the same answer on every machine; a limit in
 seconds doesn't, and is there for people who look at large instances.
 """
@@ -7,79 +8,37 @@ seconds doesn't, and is there for people who look at large instances.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import highspy
-import pulp
+import numpy as np
 
-#: "optimal" means proven to this relative gap; below it solvers differ by their tolerances only.
-OPTIMAL_GAP = 1e-6
-#: Asked of a solver by default: tighter than OPTIMAL_GAP, so that the two solvers' definitions of a gap don't matter.
-DEFAULT_GAP = 1e-7
-SEED = 1
+from controller.placement import pulp_model
+from controller.placement.matrix import Floats, Matrix
+from controller.placement.outcome import DEFAULT_GAP, OPTIMAL_GAP, SEED, Limits, Solved, judged, relative_gap
 
+__all__ = ["BACKENDS", "DEFAULT_GAP", "OPTIMAL_GAP", "Limits", "Solved", "relative_gap", "solve"]
 
-@dataclass(frozen=True, slots=True)
-class Solved:
-    """status: "optimal" | "feasible" (a limit was reached; bound is proven) | "infeasible" | "unknown" (a limit was
-    reached before any solution). objective is +inf and values empty without a solution; bound −inf when none is known.
-    """
-
-    status: str
-    objective: float
-    bound: float
-    values: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def gap(self) -> float:
-        """(objective − bound) / objective; 0 for equal values, nan without a solution."""
-        return relative_gap(self.objective, self.bound)
-
-
-def relative_gap(objective: float, bound: float) -> float:
-    """(objective − bound) / |objective|: 0 where they are equal, nan without a solution, +inf without a bound."""
-    if not math.isfinite(objective):
-        return math.nan
-    if objective <= bound:
-        return 0.0
-    return (objective - bound) / abs(objective) if objective else math.inf
+_NO_SOLUTION = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
 
 
 def solve(
-    problem: pulp.LpProblem,
+    matrix: Matrix,
     backend: str | None = None,
     gap: float = DEFAULT_GAP,
     nodes: int | None = None,
     seconds: float | None = None,
+    start: Floats | None = None,
 ) -> Solved:
-    """Minimise the problem to a relative gap, within a number of branch-and-bound nodes, or seconds.
+    """Minimise to a relative gap, within a number of branch-and-bound nodes, or seconds.
 
-    backend: "highs", "cbc", or None for the first of these. Raises ValueError for another name, or a problem that the
-    two would not see alike (maximisation, a constant in the objective), RuntimeError when the solver breaks.
+    backend: one of BACKENDS, None for the first. start (columns,): values to begin from, taken by "highs" only. Raises
+    ValueError for another name or a senseless limit, RuntimeError when the solver breaks.
     """
     name = backend or "highs"
     if name not in BACKENDS:
         raise ValueError(f"there is no solver {name!r}. There are: {', '.join(BACKENDS)}")
-    if problem.sense != pulp.LpMinimize or problem.objective.constant:
-        raise ValueError("the solver door takes a minimisation without a constant: a relative gap would lie otherwise")
-    if math.isnan(gap) or gap < 0:
-        raise ValueError(f"gap: found {gap}, allowed is 0 or more")
-    if nodes is not None and nodes < 1:
-        raise ValueError(f"nodes: found {nodes}, allowed is 1 (the root) or more")
-    return BACKENDS[name](problem, gap, nodes, seconds)
-
-
-def _judged(feasible: bool, objective: float, bound: float, values: Mapping[str, float]) -> Solved:
-    """A solver's answer with the status that its own bound supports, whatever it calls itself."""
-    if not feasible:
-        return Solved("unknown", math.inf, bound)
-    bound = min(bound, objective)
-    status = "optimal" if relative_gap(objective, bound) <= OPTIMAL_GAP else "feasible"
-    return Solved(status, objective, bound, values)
+    return BACKENDS[name](matrix, Limits(gap, nodes, seconds), start)
 
 
 class _Quiet(highspy.Highs):
@@ -90,81 +49,67 @@ class _Quiet(highspy.Highs):
         self.setOptionValue("output_flag", False)
 
 
-def _highs(problem: pulp.LpProblem, gap: float, nodes: int | None, seconds: float | None) -> Solved:
-    """HiGHS by its own interface: PuLP's reader calls a time limit optimal and doesn't know a node limit."""
+def _highs(matrix: Matrix, limits: Limits, start: Floats | None) -> Solved:
+    """HiGHS by its own interface: the fastest way in, and the only one that takes a start."""
+    highs = loaded(matrix, limits)
+    if start is not None:
+        known = highspy.HighsSolution()
+        known.col_value = start.tolist()
+        highs.setSolution(known)
+    return answer(highs, matrix)
+
+
+def loaded(matrix: Matrix, limits: Limits) -> highspy.Highs:
+    """A HiGHS that holds the problem and the options."""
     # HiGHS keeps one pool of threads per process and refuses another size: start from none.
     highspy.Highs.resetGlobalScheduler(True)
     highs = _Quiet()
     options: dict[str, int | float | str] = {"threads": 1, "parallel": "off", "random_seed": SEED}
-    options |= {"mip_rel_gap": gap, "mip_abs_gap": 0.0}
-    if nodes is not None:
-        options["mip_max_nodes"] = nodes
-    if seconds is not None:
-        options["time_limit"] = float(seconds)
+    options |= {"mip_rel_gap": limits.gap, "mip_abs_gap": 0.0}
+    if limits.nodes is not None:
+        options["mip_max_nodes"] = limits.nodes
+    if limits.seconds is not None:
+        options["time_limit"] = float(limits.seconds)
     for key, value in options.items():
         if highs.setOptionValue(key, value) != highspy.HighsStatus.kOk:
             raise RuntimeError(f"HiGHS {highs.version()} refuses its option {key} = {value}")
-    problem.solverModel = highs
-    pulp.HiGHS().buildSolverModel(problem)
-    problem.solverModel = None  # the problem outlives the solver, and pickles without it
+    if highs.passModel(_lp(matrix)) == highspy.HighsStatus.kError:
+        raise RuntimeError("HiGHS refuses the problem")
+    return highs
+
+
+def _lp(matrix: Matrix) -> highspy.HighsLp:
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = matrix.columns, matrix.rows
+    lp.col_cost_, lp.col_lower_, lp.col_upper_ = matrix.cost, matrix.lower, matrix.upper
+    lp.row_lower_, lp.row_upper_ = matrix.row_lower, matrix.row_upper
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_ = matrix.start.astype(np.int32)
+    lp.a_matrix_.index_ = matrix.index.astype(np.int32)
+    lp.a_matrix_.value_ = matrix.value
+    if matrix.integer.any():
+        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+        lp.integrality_ = [kinds[int(whole)] for whole in matrix.integer]
+    return lp
+
+
+def answer(highs: highspy.Highs, matrix: Matrix) -> Solved:
+    """Run, and read what was found and proven."""
     if highs.run() == highspy.HighsStatus.kError:
         raise RuntimeError(f"HiGHS failed: {highs.modelStatusToString(highs.getModelStatus())}")
     status, info = highs.getModelStatus(), highs.getInfo()
-    if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+    if status in _NO_SOLUTION:
         return Solved("infeasible", math.inf, math.inf)
     feasible = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
-    columns = highs.getSolution().col_value
-    values = {x.name: float(columns[x.index]) for x in problem.variables()} if feasible else {}
-    continuous = not any(x.cat == pulp.LpInteger for x in problem.variables())
-    if continuous:
-        proven = status == highspy.HighsModelStatus.kOptimal
-        bound = info.objective_function_value if proven else -math.inf
-    else:
-        bound = info.mip_dual_bound
-    return _judged(feasible, info.objective_function_value, bound, values)
+    solution = highs.getSolution()
+    values = np.array(solution.col_value) if feasible else np.empty(0)
+    objective = info.objective_function_value
+    if matrix.integer.any():
+        return judged(feasible, objective, info.mip_dual_bound, values)
+    proven = status == highspy.HighsModelStatus.kOptimal
+    found = judged(feasible, objective, objective if proven else -math.inf, values)
+    return Solved(found.status, found.objective, found.bound, found.values, np.array(solution.row_dual))
 
 
-def _cbc(problem: pulp.LpProblem, gap: float, nodes: int | None, seconds: float | None) -> Solved:
-    """CBC as PuLP ships it, in a scratch folder; the bound comes from its log, which is the only place it says it."""
-    options = [f"randomCbcSeed {SEED}", f"randomSeed {SEED}"]
-    with TemporaryDirectory(prefix="placement-") as folder:
-        log = Path(folder, "cbc.log")
-        cbc = pulp.COIN_CMD(
-            path=pulp.PULP_CBC_CMD.pulp_cbc_path,  # the one in PuLP's wheel; the class itself is deprecated
-            msg=False,
-            gapRel=gap,
-            maxNodes=nodes,
-            timeLimit=seconds,
-            logPath=str(log),
-            options=options,
-        )
-        if not cbc.available():
-            raise RuntimeError("CBC is not available for this machine: use the solver 'highs'")
-        cbc.tmpDir = folder
-        try:
-            status = problem.solve(cbc)
-        except pulp.PulpSolverError as error:
-            raise RuntimeError(f"CBC failed: {error}") from error
-        text = log.read_text(errors="replace")
-    if status == pulp.LpStatusInfeasible:
-        return Solved("infeasible", math.inf, math.inf)
-    feasible = problem.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible)
-    values = {x.name: float(x.varValue) for x in problem.variables()} if feasible else {}
-    objective = float(problem.objective.value()) if feasible else math.inf
-    return _judged(feasible, objective, _cbc_bound(text, objective), values)
-
-
-def _cbc_bound(log: str, objective: float) -> float:
-    """The bound CBC has proven: said in its closing summary, or the objective, or its last search line."""
-    if summary := re.search(r"^Lower bound:\s+(\S+)", log, re.MULTILINE):
-        return float(summary.group(1))
-    if "Result - Optimal solution found" in log or "Optimal - objective value" in log:
-        return objective
-    search = re.findall(r"best possible (-?[\d.]+(?:e[+-]?\d+)?)", log)
-    return float(search[-1]) if search else -math.inf
-
-
-BACKENDS: Mapping[str, Callable[[pulp.LpProblem, float, int | None, float | None], Solved]] = {
-    "highs": _highs,
-    "cbc": _cbc,
-}
+Backend = Callable[[Matrix, Limits, Floats | None], Solved]
+BACKENDS: Mapping[str, Backend] = {"highs": _highs, "cbc": pulp_model.cbc, "pulp-highs": pulp_model.highs}

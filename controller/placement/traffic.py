@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from controller.model import INGRESS, Model, TaskType
 
@@ -50,19 +52,35 @@ def _contract(task: TaskType, share: float, core: set[str]) -> list[Edge]:
     return found
 
 
-def distances(model: Model) -> Callable[[str, str, float], float]:
-    """net(g, h, b) in seconds: mean of eq. (1) over the nodes of two domains, 0 for a node to itself.
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """Sums over the node pairs of two domains that have a path: delay (g, h) s, per_byte (g, h) s per byte, pairs."""
 
-    Pairs without a path are left out of the mean; infinite where no pair has one.
-    """
-    members: dict[str, list[str]] = {}
-    for v in model.nodes:
-        members.setdefault(v.domain, []).append(v.name)
+    delay: NDArray[np.float64]
+    per_byte: NDArray[np.float64]
+    pairs: NDArray[np.float64]
 
-    @cache
-    def net(g: str, h: str, size: float) -> float:
-        times = [model.paths.net(a, b, size) for a in members[g] for b in members[h]]
-        finite = [t for t in times if t < float("inf")]
-        return sum(finite) / len(finite) if finite else float("inf")
+    def net(self, size: float) -> NDArray[np.float64]:
+        """net(g, h, b) (g, h) in seconds: mean of eq. (1) over the nodes of two domains, 0 for a node to itself.
 
-    return net
+        Pairs without a path are left out of the mean; infinite where no pair has one.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (self.delay + size * self.per_byte) / self.pairs
+        return np.where(self.pairs > 0, mean, np.inf)
+
+
+def distances(model: Model, domain: NDArray[np.int64]) -> Distances:
+    """Path costs summed by domain; domain (v,): index of g(v), 0 … G − 1."""
+    at = {v.name: g for v, g in zip(model.nodes, domain.tolist(), strict=True)}
+    count = int(domain.max()) + 1
+    pairs = [key for key in model.paths.delay if key[0] in at and key[1] in at]
+    cell = np.array([at[a] * count + at[b] for a, b in pairs], np.int64)
+
+    def summed(values: Mapping[tuple[str, str], float]) -> NDArray[np.float64]:
+        each = np.fromiter((values[key] for key in pairs), float, len(pairs))
+        return np.bincount(cell, each, count * count).reshape(count, count).astype(float)
+
+    found = np.bincount(cell, minlength=count * count).reshape(count, count).astype(float)
+    found[np.diag_indices(count)] += np.bincount(domain, minlength=count)
+    return Distances(summed(model.paths.delay), summed(model.paths.per_byte), found)
