@@ -17,6 +17,7 @@ import pulp
 
 from controller.bound.values import Array, Crowd, Network
 from controller.model import INGRESS, Core, Model, Stage, TaskType
+from controller.placement.pulp_model import matrix_of
 from controller.placement.solver import solve
 
 #: Shares of the served tasks at which the convex least-work curve is touched from below.
@@ -85,7 +86,7 @@ def carried_share(
     for terms, capacity in (*_cores(p), *_lights(p), *_pipes(p)):
         p.at_most(terms, capacity)
     p.problem.setObjective(pulp.LpAffineExpression([(a, -1.0) for a, _ in arrived]))
-    answer = solve(p.problem)
+    answer = solve(matrix_of(p.problem))
     if answer.status != "optimal":
         return 1.0  # nothing proven: physics alone is a bound, too
     return min(1.0, -answer.bound / offered + TOLERANCE)

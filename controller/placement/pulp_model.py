@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ import highspy
 import numpy as np
 import pulp
 
-from controller.placement.matrix import Floats, Matrix
+from controller.placement.matrix import Floats, Matrix, Rows
 from controller.placement.outcome import SEED, Limits, Solved, judged
 
 
@@ -37,6 +38,27 @@ def model(matrix: Matrix) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
         for sense, side in _sides(low, high):
             problem.addConstraint(pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, rhs=side))
     return problem, x
+
+
+def matrix_of(problem: pulp.LpProblem) -> Matrix:
+    """A PuLP minimisation without a constant as a matrix; columns in the order of `problem.variables()`.
+
+    Raises ValueError for a maximisation, or a constant, which a relative gap would not see.
+    """
+    if problem.sense != pulp.LpMinimize or problem.objective.constant:
+        raise ValueError("the solver door takes a minimisation without a constant: a relative gap would lie otherwise")
+    x = problem.variables()
+    at = {v.name: j for j, v in enumerate(x)}
+    rows = Rows()
+    for c in problem.constraints.values():
+        column = np.array([at[v.name] for v in c], np.int64)
+        low = -c.constant if c.sense != pulp.LpConstraintLE else -np.inf
+        high = -c.constant if c.sense != pulp.LpConstraintGE else np.inf
+        rows.add(c.name or "", low, high, 1, [(np.zeros(len(column), np.int64), column, list(c.values()))])
+    cost = np.array([problem.objective.get(v, 0.0) for v in x], float)
+    lower = np.array([-np.inf if v.lowBound is None else v.lowBound for v in x], float)
+    upper = np.array([np.inf if v.upBound is None else v.upBound for v in x], float)
+    return rows.matrix(cost, lower, upper, np.array([v.cat == pulp.LpInteger for v in x], bool))
 
 
 def _sides(low: float, high: float) -> list[tuple[int, float]]:
@@ -92,13 +114,14 @@ def _cbc_bound(log: str, objective: float) -> float:
 
 def highs(matrix: Matrix, limits: Limits, start: Floats | None = None) -> Solved:
     """PuLP's own way to HiGHS; what was proven is read from HiGHS, since PuLP calls every limit optimal."""
-    problem, x = model(matrix)
+    problem, _ = model(matrix)
     highspy.Highs.resetGlobalScheduler(True)
     options = {"parallel": "off", "random_seed": SEED, "mip_abs_gap": 0.0}
     if limits.nodes is not None:
         options["mip_max_nodes"] = limits.nodes
     solver = pulp.HiGHS(msg=False, gapRel=limits.gap, timeLimit=limits.seconds, threads=1, **options)
-    problem.solve(solver)
+    with suppress(KeyError):  # raised for a limit that PuLP has no name for; HiGHS itself is asked below
+        problem.solve(solver)
     inner = problem.solverModel
     status, info = inner.getModelStatus(), inner.getInfo()
     problem.solverModel = None  # it outlives the solver otherwise
@@ -109,4 +132,5 @@ def highs(matrix: Matrix, limits: Limits, start: Floats | None = None) -> Solved
     bound = info.mip_dual_bound
     if not matrix.integer.any():
         bound = objective if status == highspy.HighsModelStatus.kOptimal else -math.inf
-    return judged(feasible, objective, bound, _values(x) if feasible else np.empty(0))
+    values = np.array(inner.getSolution().col_value) if feasible else np.empty(0)
+    return judged(feasible, objective, bound, values)

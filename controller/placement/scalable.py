@@ -17,10 +17,11 @@ from controller.placement.search import Candidate, improved, mended, of_solved, 
 from controller.placement.solver import solve
 from controller.placement.tables import Mask, Tables
 
-#: Columns up to which the restricted program, and the whole one without what (44) rules out, are worth a solver.
-RESTRICTED, PROVABLE = 3_000, 6_000
+#: Pairs up to which the restricted program is worth a solver, columns up to which the whole one is without what (44)
+#: rules out.
+RESTRICTED, PROVABLE = 100, 6_000
 #: Branch-and-bound nodes of either.
-NODES, PROOF_NODES = 20, 100
+NODES, PROOF_NODES = 20, 20
 #: Pairs of ingress and node up to which a service has a program of its own solved at its root.
 SHARPENED = 6_000
 
@@ -46,9 +47,10 @@ def place_large(t: Tables, c: Costs, limits: Limits) -> tuple[Program, Solved]:
 
 def _restricted(t: Tables, c: Costs, relaxed: Relaxation, best: Candidate) -> Candidate:
     """The integer program on the support of the relaxation and the placement found, from that placement on."""
-    p = pieces(t, c, best.y | (relaxed.y > 1e-6), relaxed.covers)
-    if p.count > RESTRICTED:
+    keep = best.y | (relaxed.y > 1e-6)
+    if keep.sum() > RESTRICTED:
         return best
+    p = pieces(t, c, keep, relaxed.covers)
     solved = solve(p.matrix(), gap=1e-4, nodes=NODES, start=p.values(best.y, best.z))
     return of_solved(p, solved) if solved.objective < best.value else best
 

@@ -25,12 +25,12 @@ PAIRS = 120
 NODES = 20
 #: A pair whose penalty exceeds this share of an instance's price is not tried in a neighbourhood.
 LIKELY = 0.5
-#: Neighbourhoods solved in all.
-TRIES = 80
+#: Neighbourhoods solved in all; the first sweep, of one service at a time, is always finished.
+TRIES = 20
 #: How many services change together, in this order: alone they are quickest, in pairs they can change places.
 WIDTHS = (1, 2, 1)
 #: Relative gap of a neighbourhood's program, were it the whole one.
-NEAR = 2e-3
+NEAR = 4e-3
 #: Times that instances are added where demand is unserved.
 MENDS = 6
 #: Rounds through all neighbourhoods, and the relative gain below which another is not begun.
@@ -132,15 +132,16 @@ def _z(p: Program, values: Floats) -> Floats:
 
 def improved(t: Tables, c: Costs, relaxed: Relaxation, best: Candidate) -> Candidate:
     """Sweep through neighbourhoods of all widths until no width gains anything worth another round."""
-    near, tries = _domain_distance(t), 0
+    near, tries, swept = _domain_distance(t), 0, False
     for _ in range(ROUNDS):
         before = best.value
         for width in WIDTHS:
             for services, region in _neighbourhoods(t, near, width):
-                free = t.holds & region & services[:, None]
-                if tries < TRIES and ((relaxed.y > 1e-6) | best.y)[free].any():
+                free: Mask = t.holds & region & services[:, None]
+                if (tries < TRIES or not swept) and ((relaxed.y > 1e-6) | best.y)[free].any():
                     tries += 1
                     best = _resolved(t, c, relaxed, best, free)
+            swept = True
         if before - best.value <= WORTH * abs(best.value):
             break
     return best
@@ -175,8 +176,9 @@ def _domain_distance(t: Tables) -> Floats:
 
 def _resolved(t: Tables, c: Costs, relaxed: Relaxation, best: Candidate, free: Mask) -> Candidate:
     """The pairs of `free` and the z of all who may be served there are solved again; everything else as it is."""
-    y: Mask = np.logical_or(best.y, free & (relaxed.penalty <= LIKELY * np.median(t.price)))
-    touched = (t.serves & free[:, None, :]).any(axis=2)
+    likely: Mask = np.asarray(relaxed.penalty <= LIKELY * np.median(t.price))
+    y: Mask = np.asarray(best.y | (free & likely))
+    touched: Mask = np.asarray((t.serves & free[:, None, :]).any(axis=2))
     z = (best.z > 0) | (t.serves & touched[:, :, None] & y[:, None, :])
     covers = [cover for cover in relaxed.covers if free[:, cover[0]].any()]
     p = pieces(t, c, y, covers, z)

@@ -54,13 +54,12 @@ class Tables:
     @cached_property
     def total(self) -> Floats:
         """(m,): Λ_m, 1/s."""
-        return self.demand.sum(axis=1)
+        return np.asarray(self.demand.sum(axis=1))
 
     @cached_property
     def share(self) -> Floats:
         """(m, o): Λ_mo / Λ_m."""
-        found: Floats = np.asarray(self.demand) / self.total[:, None]
-        return found
+        return np.divide(self.demand, self.total[:, None], dtype=float)
 
     @cached_property
     def need(self) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -199,3 +200,65 @@ def _minimum(cost: np.ndarray, equal, below) -> float:
     result = linprog(cost, A_eq=a_eq, b_eq=b_eq, method="highs", **ub)
     assert result.success, result.message
     return float(result.fun)
+
+
+def optimum_without_traffic(model: Model, p: PlacementParameters) -> float:
+    """The optimal value of (10) with β = 0, over all placements of up to six nodes and three services.
+
+    Without traffic a service's value depends on its own instances alone: every set of nodes of every service is priced
+    once, and then every combination that nodes have room for is looked at.
+    """
+    nodes = len(model.nodes)
+    sets = [frozenset(i for i in range(nodes) if bits >> i & 1) for bits in range(1 << nodes)]
+    alone = [(m, v) for m in model.core for v in model.nodes if m.cpu <= _free(p, v.cpu) + 1e-9]
+    alone = [(m, v) for m, v in alone if m.memory <= v.memory]
+    options: list[list[tuple[float, frozenset[int]]]] = []
+    for m in model.core:
+        one = replace(model, core=(m,))
+        hosts = [i for i, v in enumerate(model.nodes) if any(k is m and u is v for k, u in alone)]
+        mine = [(k, v) for k, v in alone if k is m]
+        found = []
+        for chosen in sets:
+            pairs = [(m, model.nodes[i]) for i in chosen]
+            if chosen <= set(hosts) and _allowed(one, p, mine, pairs, ALL - {"resources", "flows"}):
+                found.append((_alone(model, p, m, frozenset((m.name, v.name) for _, v in pairs)), chosen))
+        options.append(found)
+    best = math.inf
+    for combination in product(*options):
+        value = sum(x for x, _ in combination)
+        if value < best and _fits(model, p, [chosen for _, chosen in combination]):
+            best = value
+    return best
+
+
+def _alone(model: Model, p: PlacementParameters, m, pairs: Pairs) -> float:
+    """Value of one service's part of (10) for its instances, its share of the constant α |M_C| included."""
+    whole = _continuous(model, p, pairs, ALL - {"flows"})
+    others = len(model.core) - 1
+    return whole - others * 6 * p.alpha  # the others are served by nobody: 1 + 5 times α each
+
+
+def _fits(model: Model, p: PlacementParameters, chosen: list[frozenset[int]]) -> bool:
+    for i, v in enumerate(model.nodes):
+        here = [m for m, places in zip(model.core, chosen, strict=True) if i in places]
+        if sum(m.cpu for m in here) > _free(p, v.cpu) + 1e-9 or sum(m.memory for m in here) > v.memory:
+            return False
+    return True
+
+
+def violations(model: Model, p: PlacementParameters, instances: dict[str, tuple[str, ...]], flows: dict) -> list[str]:
+    """Every constraint of (11) to (16) that a placement breaks, in words; none for a right one."""
+    alone = [(m, v) for m in model.core for v in model.nodes if m.cpu <= _free(p, v.cpu) + 1e-9]
+    alone = [(m, v) for m, v in alone if m.memory <= v.memory]
+    chosen = [(m, v) for m in model.core for v in model.nodes if v.name in instances[m.name]]
+    kinds = ("resources", "sparsity", "diversity", "survival")
+    found = [k for k in kinds if not _allowed(model, p, alone, chosen, frozenset((k,)))]
+    load = {(m.name, o.name): p.plan_load * _rate(model, m.name, o.weight) for m in model.core for o in model.ingresses}
+    for m, v in ((m, v) for m in model.core for v in model.nodes):
+        carried = sum(load[m.name, o.name] * flows.get((m.name, o.name, v.name), 0.0) for o in model.ingresses)
+        if carried > (_cap(p, m, v) if v.name in instances[m.name] else 0.0) + 1e-4:
+            found.append(f"capacity of {m.name} on {v.name}")
+    for m, o in load:
+        if sum(flows.get((m, o, v.name), 0.0) for v in model.nodes) > 1 + 1e-5:
+            found.append(f"coverage of {m} from {o}")
+    return found

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controller.model import Core, Costs, Model, Node, Paths
-from controller.placement import Infeasible, LimitReached, PlacementParameters, place
+from controller.placement import METHODS, Infeasible, LimitReached, PlacementParameters, place
 from tests.controller.instances import GB, MILLI, small
 
 
@@ -50,7 +50,7 @@ def test_every_service_without_a_home_is_named() -> None:
     assert "llm needs 12.0 GB" in said
 
 
-@pytest.mark.parametrize("backend", ["highs", "cbc"])
+@pytest.mark.parametrize("backend", METHODS)
 def test_services_that_fit_alone_but_not_together(backend: str) -> None:
     """Three nodes of 12 GB for two instances of 8 GB and two of 12 GB: 4 GB too little in all, wherever they stand.
 

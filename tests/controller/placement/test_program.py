@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model import INGRESS, Core, Costs, Ingress, Model, Node, TaskType
-from controller.placement import Infeasible, PlacementParameters, place
+from controller.placement import METHODS, Infeasible, PlacementParameters, place
 from controller.placement import program as constraints
 from controller.placement.program import CONSTRAINTS, Program, build
 from controller.placement.solver import solve
@@ -41,7 +41,7 @@ def nodes(**domain: str) -> tuple[Node, ...]:
     return tuple(Node(name, g, 16, 24 * GB) for name, g in domain.items())
 
 
-@pytest.mark.parametrize("backend", ["highs", "cbc"])
+@pytest.mark.parametrize("backend", METHODS)
 @pytest.mark.parametrize(
     "changed",
     [{}, {"plan_load": 10.0}, {"plan_load": 1.0}, {"beta_per_ms": 2.0}, {"sigma": 2.0}, {"r": 1}],
@@ -50,7 +50,8 @@ def nodes(**domain: str) -> tuple[Node, ...]:
 def test_the_optimum_is_that_of_brute_force(changed: dict[str, float], backend: str) -> None:
     parameters = replace(DEFAULTS, **changed)
     found = place(small(), parameters, backend)
-    assert found.status == "optimal"
+    assert found.status == "optimal" or backend == "scalable"  # which leaves out w, and may not close the last gap
+    assert found.bound <= found.objective
     assert found.objective == pytest.approx(optimum(small(), parameters), rel=1e-6)
 
 
@@ -98,7 +99,7 @@ def test_any_small_instance_is_solved_to_the_optimum_of_brute_force_or_has_none(
 
 def solved_without(model: Model, parameters: PlacementParameters, dropped: Callable[[Program], None] | None) -> float:
     program = build(model, parameters, [c for c in CONSTRAINTS if c is not dropped])
-    return solve(program.problem).objective
+    return solve(program.matrix()).objective
 
 
 def dear(v: Node) -> Node:
@@ -141,8 +142,7 @@ def test_the_upper_side_of_sparsity_binds() -> None:
     parameters = replace(DEFAULTS, alpha=4000.0)
     assert len(place(model, parameters).instances["vision"]) == 3
     program = build(model, parameters, [c for c in CONSTRAINTS if c is not constraints.sparsity])
-    values = solve(program.problem).values
-    assert sum(values[y.name] for y in program.y.values()) == pytest.approx(5)
+    assert solve(program.matrix()).values[program.y].sum() == pytest.approx(5)
 
 
 def test_diversity_spreads_over_domains_and_only_then() -> None:

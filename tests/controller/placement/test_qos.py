@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from controller.model import INGRESS
@@ -49,14 +50,13 @@ def test_slack_and_limits_by_hand() -> None:
 
 
 def test_latency_profile_and_score_by_hand() -> None:
-    model = small()
-    llm, gw1, n3 = model.core[1], model.ingresses[0], model.nodes[2]
+    t = tables(small(), PlacementParameters())
     # vqa brings 0.4 MB and chat 0.3 MB, half of the tasks each; 1 ms inside and 8 ms between, trunk 800 Mbit/s.
-    size = qos.entering_bytes(model, "llm")
+    size = qos.entering_bytes(small(), "llm")
     assert size == pytest.approx(0.35e6)
-    late = qos.latency(model, llm, gw1, n3, size, 1.05)
-    assert late == pytest.approx(0.009 + 8 * 0.35e6 / 800e6 + 1.05 * 0.060)
-    assert qos.score(late, 0.3628) == pytest.approx(1 - late / 0.3628)
+    late = 0.009 + 8 * 0.35e6 / 800e6 + 1.05 * 0.060
+    assert t.late[1, 0, 2] == pytest.approx(late)
+    assert t.score[1, 0, 2] == pytest.approx(1 - late / qos.limits(small())["llm"])
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_latency_profile_and_score_by_hand() -> None:
     [(0.0, 0.1, 1.0), (0.1, 0.1, 0.0), (0.3, 0.1, 0.0), (0.1, 0.0, 0.0), (0.1, -1.0, 0.0), (math.inf, 0.1, 0.0)],
 )
 def test_score_is_clipped(late: float, limit: float, expected: float) -> None:
-    assert qos.score(late, limit) == expected
+    assert qos.scores(np.array([[[late]]]), np.array([limit])) == expected
 
 
 def test_longest_path_takes_the_heavier_branch_of_a_join() -> None:
@@ -87,9 +87,9 @@ def test_lights_are_contracted_to_the_least_edge_and_parallel_paths_to_the_large
 
 
 def test_distance_of_domains_is_the_mean_over_their_nodes() -> None:
-    net = distances(small())
-    assert net("west", "east", 1e6) == pytest.approx(0.009 + 0.010)
-    assert net("west", "west", 1e6) == pytest.approx((0 + 2 * (0.001 + 0.008) + 0) / 4)
+    net = distances(small(), np.array([0, 0, 1])).net(1e6)
+    assert net[0, 1] == pytest.approx(0.009 + 0.010)
+    assert net[0, 0] == pytest.approx((0 + 2 * (0.001 + 0.008) + 0) / 4)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,25 @@ def test_most_instances(caps: list[float], total: float, expected: int) -> None:
     assert most_instances(caps, total, PlacementParameters()) == expected
 
 
-def test_each_ingress_sees_the_nearest_domains_that_can_host() -> None:
-    model = e12(1)
-    near = tables(model, PlacementParameters(nearest_clusters=2)).score["vision", "gw1"]
-    domains = {model.node(v).domain for v in near}
-    far = max(("c2", "c3"), key=lambda g: next(model.paths.delay["gw1", v.name] for v in model.nodes if v.domain == g))
-    assert domains == {"c1", "c2", "c3"} - {far}
-    # generator (12 GB) fits the tiny nodes' memory but llm (16 GB, 6 cores) leaves nothing else there: both may stand
-    assert set(tables(model, PlacementParameters()).cap["llm"]) == {v.name for v in model.nodes}
+def test_a_service_with_many_instances_is_served_from_the_nearest_domains() -> None:
+    model = e12(1, clusters=30)
+    t = tables(model, PlacementParameters(nearest_clusters=4))
+    m = int(np.argmax(t.most))
+    wanted = max(4, math.ceil(2 * 30 / t.most[m]))
+    assert t.most[m] > 8
+    seen = {t.domains[g] for g in t.domain[t.serves[m, 0]]}
+    late = {g: t.late[m, 0, [i for i, v in enumerate(model.nodes) if v.domain == g]].min() for g in t.domains}
+    assert len(seen) == wanted
+    assert "c1" in seen
+    assert max(late[g] for g in seen) < max(late.values())
+
+
+def test_a_service_with_few_instances_is_served_from_everywhere() -> None:
+    """Four instances and thirty ingresses: were only the nearest domains allowed, most would see no instance."""
+    model = replace(e12(1, clusters=30), load=60.0)
+    t = tables(model, PlacementParameters(nearest_clusters=4))
+    assert t.most.max() <= 8
+    assert t.serves.all(axis=(0, 2)).all() or (t.serves == t.holds[:, None, :]).all()
 
 
 @pytest.mark.parametrize(
