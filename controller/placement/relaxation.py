@@ -1,4 +1,4 @@
-"""A proven bound for a program of any size (docs/mathematics.md §2, eq. (41) to (44)).
+"""A proven bound for a program of any size (docs/mathematics.md §5, eq. (41) to (44)).
 
 Traffic is charged to the service it arrives at, at the price of the nearest origin (41): no placement gets dearer, and
 the variables w are gone. The linear relaxation of what is left is solved on some of the pairs (m, v) first; its prices

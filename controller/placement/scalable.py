@@ -1,4 +1,4 @@
-"""The path for instances that no solver takes whole (docs/mathematics.md §2): bound, placement, proof where it closes.
+"""The path for instances that no solver takes whole (docs/mathematics.md §5): bound, placement, proof where it closes.
 
 Relaxation → rounding → neighbourhoods → the integer program restricted to the relaxation's support and the placement
 found. Where the pairs that could still be in a better placement (44) are few, that program is the *whole* one, and its

@@ -1,4 +1,4 @@
-"""From a relaxation to a placement: rounding, then neighbourhoods solved as integer programs (mathematics.md §2).
+"""From a relaxation to a placement: rounding, then neighbourhoods solved as integer programs (mathematics.md §5).
 
 All on the program without traffic (41); a placement is kept as y (m, v) and z (m, o, v).
 """

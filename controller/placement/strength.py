@@ -1,4 +1,4 @@
-"""Rows that cut no placement off and bring the relaxation nearer to one (docs/mathematics.md §2, eq. (38) to (40))."""
+"""Rows that cut no placement off and bring the relaxation nearer to one (docs/mathematics.md §5, eq. (38) to (40))."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_the_same_instance_gives_the_same_placement_and_bound() -> None:
 
 
 def test_large_instances_take_the_scalable_path() -> None:
-    model, parameters = instance(40, 3, 1)
+    model, parameters = instance(40, 5, 1)
     t = tables(model, parameters)
     size = program.everything(t, program.costs(t))
     assert sum(int(mask.sum()) for mask in (size.y, size.z, size.w)) > DIRECT
