@@ -193,7 +193,7 @@ class Hub:
             if member is None:
                 return 0
             member.dead = True
-            held, passed = member.whereabouts(time.monotonic() - RECENT_INTERVALS * self._interval)
+            held, passed = member.whereabouts(RECENT_INTERVALS * self._interval)
             for gateway in self._roster.gateways():
                 mine = gateway.config["name"]
                 send(
@@ -340,6 +340,7 @@ class Hub:
         kind = message["t"]
         if kind == "telemetry":
             member.view_seen = int(message["v"])
+            member.heard = self._loop.time()
             if member.role == "gateway":
                 self._books.gateway(member, message)
             else:

@@ -41,6 +41,7 @@ class Member:
     backlog: int = 0
     busy: int = 0
     gateway: dict[str, float] = field(default_factory=dict)
+    heard: float = 0.0  # when it reported last, on CLOCK_MONOTONIC
     outbox: list[bytes] = field(default_factory=list)  # lines for a gateway that is not connected yet
 
     @property
@@ -51,8 +52,10 @@ class Member:
     def tasks_held(self) -> int:
         return len({task for task, _, _ in self.held})
 
-    def whereabouts(self, since: float) -> tuple[list[Attempt], list[Attempt]]:
-        """(attempts that die with it, attempts that are through): what it finished after `since` may be still here."""
+    def whereabouts(self, lately: float) -> tuple[list[Attempt], list[Attempt]]:
+        """(attempts that die with it, attempts that are through): what it finished in the last `lately` s may be still
+        here: before its last report, not before now, for a crash is known later than it happens."""
+        since = self.heard - lately
         held = {(task, attempt) for task, _, attempt in self.held}
         held |= {(task, attempt) for at, task, attempt in self.recent if at >= since}
         return sorted(held), sorted({(task, attempt) for _, task, attempt in self.recent} - held)
