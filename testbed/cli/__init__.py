@@ -141,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--markdown", action="store_const", dest="form", const="markdown", help="a table for a document")
     _sets(c)
 
+    _hands_on(words)
+
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
@@ -152,6 +154,45 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--run", metavar="ID", help="only this run")
     c.add_argument("--plan", action="store_true", help="say what would be removed, remove nothing")
     return p
+
+
+def _hands_on(words: Any) -> None:
+    """up, inject, heal, status, down."""
+    c = _word(words, "up", _up, "hold a testbed open for hands-on work, under load, until `down` (live only)")
+    c.add_argument("file", type=Path, metavar="FILE")
+    c.add_argument("--policy", metavar="NAME", help="instead of the scenario's policy")
+    c.add_argument("--seed", type=int, metavar="N", help="instead of run.seed")
+    c.add_argument("--dilate", type=float, metavar="K", help="everything K times slower: times × K, rates ÷ K")
+    c.add_argument("--shrink", type=float, metavar="K", help="payloads and bandwidths ÷ K; transmission times stay")
+    c.add_argument("--out", type=Path, metavar="DIR", help="records go here (default results/NAME-TIME-sSEED)")
+    c.add_argument("--for", dest="length", metavar="DURATION", help="of nominal time, then it ends (default '1 h')")
+    c.add_argument("--detach", action="store_true", help="return once it is up; what it says goes to DIR.log")
+    c.add_argument("--announce", type=int, help=argparse.SUPPRESS)
+    _sets(c)
+
+    c = _word(words, "inject", _inject, "shake the testbed that is up: a fault of the catalogue, from now on")
+    c.add_argument("kind", metavar="KIND", help="as in a scenario's `faults`")
+    c.add_argument("target", metavar="TARGET", help="a link a--b, a node, an ingress, a site, or e.g. 'any trunk'")
+    c.add_argument("parameters", nargs="*", metavar="key=value", help="the fault's own parameters, its `with`")
+    c.add_argument("--for", dest="length", required=True, metavar="DURATION", help="nominal time, e.g. '10 s'")
+    c.add_argument("--name", help="for `heal` and the records (default KIND_hN)")
+    c.add_argument("--overlap", action="store_true", help="also where another fault is on the same target")
+    _which(c)
+
+    c = _word(words, "heal", _heal, "end a fault before its time, or all that are in force")
+    c.add_argument("name", nargs="?", metavar="NAME")
+    _which(c)
+
+    c = _word(words, "status", _status, "how the testbed that is up stands: instances, links, faults, tasks on time")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
+    _which(c)
+
+    c = _word(words, "down", _down, "revert, remove, write the records and print the closing summary")
+    _which(c)
+
+
+def _which(c: argparse.ArgumentParser) -> None:
+    c.add_argument("--run", metavar="ID", help="where more than one testbed is up")
 
 
 def _word(words: Any, name: str, do: Any, text: str) -> argparse.ArgumentParser:
@@ -230,6 +271,40 @@ def _run(arguments: argparse.Namespace) -> int:
 
     a = arguments
     return run_once(a.file, _overrides(a), a.world, a.out, a.json, a.observations)
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from testbed.cli import hands
+
+    a = arguments
+    if a.detach:
+        return hands.up_detached(a.file, _overrides(a), a.out, a.length)
+    return hands.up(a.file, _overrides(a), a.out, a.length, a.announce)
+
+
+def _inject(arguments: argparse.Namespace) -> int:
+    from testbed.cli import hands
+
+    a = arguments
+    return hands.inject(a.kind, a.target, a.parameters, a.length, a.name, a.overlap, a.run)
+
+
+def _heal(arguments: argparse.Namespace) -> int:
+    from testbed.cli import hands
+
+    return hands.heal(arguments.name, arguments.run)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from testbed.cli import hands
+
+    return hands.status(arguments.run, arguments.json)
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    from testbed.cli import hands
+
+    return hands.down(arguments.run)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

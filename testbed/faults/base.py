@@ -65,6 +65,7 @@ class Planned:
     withheld: str = ""
     holds_since: float | None = None  # of its `when`
     offset: float = 0.0  # of this spell within the fault
+    by_hand: bool = False  # not of the scenario: what refuses it does not break the run
 
     @property
     def end(self) -> float | None:
@@ -110,12 +111,12 @@ def timeline(faults: Sequence[Fault], topology: Topology, horizon: float = math.
         name = fault.name or f"{fault.kind}_{i + 1}"
         starts: list[float | None] = [None] if fault.after or fault.when else [*_beginnings(fault, horizon)]
         for k, start in enumerate(starts):
-            out += _occurrence(fault, name if len(starts) == 1 else f"{name}_{k + 1}", start, topology)
+            out += occurrence(fault, name if len(starts) == 1 else f"{name}_{k + 1}", start, topology)
     follow(out)
     return sorted(out, key=lambda p: math.inf if p.start is None else p.start)
 
 
-def _occurrence(fault: Fault, name: str, start: float | None, topology: Topology) -> list[Planned]:
+def occurrence(fault: Fault, name: str, start: float | None, topology: Topology) -> list[Planned]:
     """One, or one for each spell of a kind that comes and goes by itself."""
     module = load_kind(fault.kind)
     parameters = module.Parameters(**fault.parameters)

@@ -105,6 +105,11 @@ class TaskSource:
         """Every ingress."""
         return tuple(self._log)
 
+    @property
+    def drawn_to(self) -> float:
+        """Tasks intended before this are drawn and handed out, s."""
+        return self._drawn_to
+
     def set_factor(self, ingress: str, value: float, at: float) -> None:
         """From `at` on the intensity of `ingress` is multiplied by value (a load fault; 1 ends it)."""
         self._arrivals[ingress].set_factor(value, max(at, self._drawn_to), self._drawn_to)

@@ -15,12 +15,12 @@ from typing import Any
 
 from controller.observation import Observation
 from testbed.errors import CannotRun, InputError, ShaketableError
-from testbed.faults.base import load_kind
+from testbed.faults.base import catalogue_of_faults, load_kind
 from testbed.load.bandwidth import Bins
 from testbed.record.folder import RunFolder
 from testbed.record.tables import Names
 from testbed.run import summary as summaries
-from testbed.run.loop import Journey, Listener, Loop
+from testbed.run.loop import Hands, Journey, Listener, Loop
 from testbed.run.prepare import Prepared
 from testbed.run.provenance import inputs
 from testbed.run.replay import Log
@@ -49,6 +49,10 @@ def default_folder(prepared: Prepared, root: Path) -> Path:
 def bed_of(prepared: Prepared, run_id: str, bins: Bins, names: Names) -> Bed:
     """What a world is asked to build."""
     needs: dict[str, frozenset[str]] = {}
+    if prepared.written is not None:  # held open: by hand, a trunk may get any shape
+        kinds = [load_kind(kind) for kind in catalogue_of_faults()]
+        every = frozenset().union(*(k.NEEDS for k in kinds if "link" in k.TARGETS))
+        needs = {k.name: every for k in prepared.resolved.topology.links if k.role == "trunk"}
     for p in prepared.planned:
         fields = load_kind(p.fault.kind).NEEDS
         for name in p.links:
@@ -69,13 +73,14 @@ def execute(
     run_id: str,
     latest: bool = True,
     observations: bool | None = None,
+    hands: Hands | None = None,
 ) -> dict[str, Any]:
     """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run.
 
     A world that breaks under a run that goes on ends it: what was measured until then is kept, its verdict unknown.
     latest: whether the link of that name beside `out` is to point there; not for one run among many.
     observations: whether what the policy was shown is written too (`testbed replay`); None: in a world whose runs can't
-    be had again.
+    be had again. hands: who may work on it meanwhile, and end it.
     """
     keep = prepared.world not in SIMULATED if observations is None else observations
     signals = Signals(say)
@@ -89,6 +94,7 @@ def execute(
             world, prepared.policy, prepared.resolved.model, prepared.state, source, shaker, folder,
             prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,
             Names.of(prepared.resolved.model), prepared.world in SIMULATED, Log(folder, prepared) if keep else _unseen,
+            hands,
         )  # fmt: skip
         measured: Mapping[str, Any] = {}
         up = False
@@ -97,6 +103,8 @@ def execute(
             world.up(bed_of(prepared, run_id, bins, loop.names))
             up = True
             say(f"up in {time.monotonic() - before:.1f} s; shaking for {_length(prepared)}")
+            if hands is not None:
+                hands.begin(loop)
             loop.run()
         except Interrupted as reason:
             loop.journey.interrupted = True
@@ -117,6 +125,9 @@ def execute(
             say(f"the run breaks off: {error}")
         finally:
             signals.finishing = True
+            if hands is not None:
+                hands.end()
+                prepared = prepared.cut_to(world.now() if loop.journey.ended is None else loop.journey.ended)
             measured = _finish(loop, world, say)
         if folder.lost:
             raise CannotRun(folder.lost)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from controller.decision import Decision, Migrate, Resize, Start
 from controller.model import Model
@@ -44,10 +45,27 @@ class Journey:
     scaled: Counter[str] = field(default_factory=Counter)  # "out": starts and more workers; "in": drains and fewer
     invalid: list[str] = field(default_factory=list)
     interrupted: bool = False
+    ended: float | None = None  # when the load ended, where hands may end it, s
 
 
 #: Called once per slot with what a live table shows.
 Listener = Callable[[dict[str, Any]], None]
+
+
+class Hands(Protocol):
+    """Somebody who works on the run while it goes on; everything of theirs happens in the loop's own thread."""
+
+    interval: float  # nominal s between two looks at what they want
+
+    def begin(self, loop: Loop) -> None:
+        """The world is up, the load is about to begin."""
+
+    def serve(self) -> bool:
+        """Do what they asked for since the last time. True once the run is to end."""
+        ...
+
+    def end(self) -> None:
+        """Nobody is listened to any more. May be called twice, and without `begin`."""
 
 
 @dataclass
@@ -72,6 +90,8 @@ class Loop:
     names: Names
     simulated: bool
     witness: Callable[[Observation], None]
+    hands: Hands | None = None
+    pulse: Mapping[str, float | None] = field(default_factory=dict)  # of the last slot
     journey: Journey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,24 +99,31 @@ class Loop:
         self._services = {m.name: m for m in self.model.services()}
         self._prices = {v.name: v.price for v in self.model.nodes}
         self._pulse = PulseTaker(self.slot)
+        # what is handed out can't be taken back: with somebody at hand, less of it
+        self._lookahead = (LOOKAHEAD_SLOTS if self.hands is None else 1.0) * self.slot
 
     def run(self) -> Journey:
         """Until the horizon; then follow what is in flight until its deadlines have passed."""
         self.world.start()
         self.folder.event("origin", 0.0, self.world.now())
         k = 0
-        self._offer(LOOKAHEAD_SLOTS * self.slot)
+        self._offer(self._lookahead)
         while (now := self.world.now()) < self.horizon and not self.shaker.stopped:
-            target = min((k + 1) * self.slot, self.shaker.next_edge(now), self.horizon)
+            look = math.inf if self.hands is None else now + self.hands.interval
+            target = min((k + 1) * self.slot, self.shaker.next_edge(now), self.horizon, look)
             self.world.advance(target)
             now = self.world.now()
             shaken = self.shaker.fire(now)
             on_slot = now >= (k + 1) * self.slot
             if on_slot:
                 k = int(now / self.slot + 1e-9)
-                self._offer(now + LOOKAHEAD_SLOTS * self.slot)
+            if on_slot or self.hands is not None:
+                self._offer(now + self._lookahead)
             if on_slot or (not shaken and now < target):  # back early: something was detected
                 self._decide(k, planned=k * self.slot if on_slot else None)
+            if self.hands is not None and self.hands.serve():
+                break
+        self.journey.ended = min(self.world.now(), self.horizon)
         if self.shaker.stopped:
             self.journey.invalid.append(f"stopped by {self.shaker.stopped}")
         else:
@@ -110,7 +137,7 @@ class Loop:
         self.shaker.shape_load(until)
         tasks = self.source.until(until)
         self.journey.tasks.offer(tasks.rows())
-        if affordable(self.model):
+        if self.hands is None and affordable(self.model):
             self.journey.draws.append(tasks)
         self.world.offer(tasks)
 
@@ -135,7 +162,8 @@ class Loop:
         self.gather()
         if planned is not None:
             tasks = self.journey.tasks
-            self.shaker.look(now, self._pulse.take(now, tasks.resolved, tasks.on_time, observation))
+            self.pulse = self._pulse.take(now, tasks.resolved, tasks.on_time, observation)
+            self.shaker.look(now, self.pulse)
         self.listener(status | self._progress(k, now, decision))
 
     def _remember(self, now: float, observation: Observation, decision: Decision, on_slot: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Prepared:
     state: Any
     initial: Decision
     planned: list[Planned]
+    written: float | None = None  # of a testbed held open: where the scenario itself would end, s
 
     @property
     def horizon(self) -> float:
@@ -52,14 +53,25 @@ class Prepared:
         return self.scenario.run.warmup + self.scenario.run.duration
 
     def source(self) -> TaskSource:
-        """The tasks of this seed, from their beginning."""
+        """The tasks of this seed, from their beginning.
+
+        Held open past the scenario's end the law goes on: a ramp stays where it arrived, a modulated path is the same
+        one, longer; a trace ends where it ends.
+        """
         s, seed = self.scenario, self.seed
         weights = self.resolved.true_weights
+        own = self.horizon if self.written is None else self.written
         trace = None
         if s.arrivals.law == "trace" and s.arrivals.trace is not None:
-            trace = window(s.arrivals.trace, s.load, weights, self.horizon, seed)
-        shapes = intensities(s.arrivals, s.load, weights, self.horizon, seed)
+            trace = window(s.arrivals.trace, s.load, weights, own, seed)
+        shapes = intensities(s.arrivals, s.load, weights, self.horizon if s.arrivals.law == "mmpp" else own, seed)
         return TaskSource(self.resolved.model, weights, seed, self.horizon, shapes, trace)
+
+    def cut_to(self, end: float) -> Prepared:
+        """The same with a load that ended then, s: what was measured is what there was."""
+        run = self.scenario.run
+        run = run.model_copy(update={"duration": max(end - run.warmup, 0.0)})
+        return replace(self, scenario=self.scenario.model_copy(update={"run": run}))
 
     def tracks(self, bins: Bins) -> list[Track]:
         """Bandwidth paths of this seed."""
@@ -88,7 +100,7 @@ def busiest(model: Model, placement: Placement) -> str:
     return max(load, key=lambda v: load[v])
 
 
-def _aimed(fault: Fault, model: Model, placement: Placement) -> Fault:
+def aimed(fault: Fault, model: Model, placement: Placement) -> Fault:
     return fault.model_copy(update={"target": busiest(model, placement)}) if fault.target == targets.BUSIEST else fault
 
 
@@ -108,12 +120,21 @@ def ask(policy: Policy, model: Model, parameters: Mapping[str, float]) -> Placem
     return policy.place(model, parameters)
 
 
-def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask) -> Prepared:
+def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask, held: float | None = None) -> Prepared:
     """Load, resolve, place and begin. Raises InputError for bad input and for a placement that can't fit.
 
     place: asks the policy for its placement; many runs of one seed ask once.
+    held: a testbed to be held open until then, s, whatever the scenario's own duration; it makes no claim.
     """
     scenario = load(path, sets)
+    written = None
+    if held is not None:
+        if held <= scenario.run.warmup:
+            warmup = f"the warm-up alone takes {scenario.run.warmup:g} s"
+            raise InputError(f"--for {held:g} s: {warmup}: hold the testbed open for longer, or set run.warmup")
+        written = scenario.run.warmup + scenario.run.duration
+        run = scenario.run.model_copy(update={"duration": held - scenario.run.warmup})
+        scenario = scenario.model_copy(update={"run": run, "claims": []})
     text, digest = loader.text_and_hash(path, sets)
     seed = scenario.run.seed
     resolved = resolve(scenario, seed)
@@ -131,10 +152,11 @@ def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask) -> 
     prepared = Prepared(
         scenario, text, digest, seed, world, resolved, policy, parameters, placement, seconds, state, initial,
         timeline(
-            [_aimed(f, resolved.model, placement) for f in resolved.faults],
+            [aimed(f, resolved.model, placement) for f in resolved.faults],
             resolved.topology,
             scenario.run.warmup + scenario.run.duration,
         ),
+        written,
     )  # fmt: skip
     prepared.source()  # a damaged trace is found here, before anything is built
     return prepared

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from testbed.faults.base import Planned, follow, load_kind
+from testbed.catalogue import nearest
+from testbed.errors import InputError, ShaketableError
+from testbed.faults.base import Planned, follow, load_kind, occurrence
 from testbed.load.tasks import TaskSource
 from testbed.run.load_ground import LoadGround
-from testbed.scenario.model import Safety, When
+from testbed.scenario.model import Fault, Safety, When
 from testbed.topology.model import Topology
 from testbed.world.base import Disturbance, World
 
@@ -51,14 +53,16 @@ class Shaker:
     stopped: str = ""  # why the run has to end
     ground: LoadGround = field(init=False)
     _stop_since: dict[int, float] = field(default_factory=dict)
+    _made: list[Disturbance] = field(default_factory=list)  # by the fault that is being applied
 
     def __post_init__(self) -> None:
         self.ground = LoadGround(self.source, self.world.now)
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
-        if verb == "load":
-            return self.ground.disturb(target, shape, self.world.now())
-        return self.world.disturb(verb, target, shape)
+        ground = self.ground.disturb(target, shape, self.world.now()) if verb == "load" else None
+        made = ground or self.world.disturb(verb, target, shape)
+        self._made.append(made)
+        return made
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
         return self.ground.undo(disturbance) if disturbance.verb == "load" else self.world.undo(disturbance)
@@ -113,15 +117,73 @@ class Shaker:
 
     def _apply(self, p: Planned, now: float) -> None:
         if why := self._too_much(p):
-            p.withheld = why
-            self.ground.cut(p)
-            self.note("fault_withheld", p.start, now, fault=p.name, why=why)
+            self._withhold(p, why, now)
             return
-        p.in_force = p.apply(self, p.fault.target, p.parameters)
+        self._made = []
+        try:
+            p.in_force = p.apply(self, p.fault.target, p.parameters)
+        except ShaketableError as error:
+            if not p.by_hand:
+                raise
+            for d in reversed(self._made):  # half of it may be in force
+                self.undo(d)
+            self._withhold(p, str(error), now)
+            return
         if not p.in_force:  # the nothing fault leaves a mark in the records all the same
             p.done = [Disturbance(p.name, "nothing", p.fault.target, {}, now, True, "", now)]
         for d in p.in_force:
             self._note("fault_applied", p, d, p.start, d.applied_at)
+
+    def _withhold(self, p: Planned, why: str, now: float) -> None:
+        p.withheld = why
+        self.ground.cut(p)
+        self.note("fault_withheld", p.start, now, fault=p.name, why=why)
+
+    # -- by hand
+
+    def inject(self, fault: Fault) -> list[Planned]:
+        """Put a fault of a name of its own on the timeline, from now on; its occurrences (`withheld` says why not).
+
+        One of the load begins with the first task that has not been handed out.
+        """
+        now = self.world.now()
+        assert fault.name is not None
+        steps = hasattr(load_kind(fault.kind), "steps")
+        made = occurrence(fault, fault.name, max(now, self.source.drawn_to) if steps else now, self.topology)
+        for p in made:
+            p.by_hand = True
+        self.planned += made
+        self.note(
+            "fault_injected", now, now, fault=fault.name, fault_kind=fault.kind, target=fault.target,
+            for_s=fault.duration, **{"with": dict(fault.parameters)},
+        )  # fmt: skip
+        self.fire(now)
+        return made
+
+    def heal(self, name: str | None) -> list[Planned]:
+        """End a fault before its time, or all that are in force; those that were ended.
+
+        What an injected one had still to do is off too. InputError where none of that name is in force.
+        """
+        now = self.world.now()
+        meant = [p for p in self.planned if name is None or name in (p.name, p.fault.name)]
+        ended = [p for p in meant if p.in_force or (p.by_hand and not p.over)]
+        if name is not None and not ended:
+            raise InputError(f"heal: no fault {name!r} is in force. {nearest(name, self.standing())}")
+        for p in ended:
+            if p.in_force:
+                assert p.start is not None
+                p.length = now - p.start
+                self.ground.cut(p)
+                self._revert(p)
+            else:
+                self._withhold(p, "healed before it began", now)
+        follow(self.planned)
+        return ended
+
+    def standing(self) -> list[str]:
+        """Names of the faults that `heal` can end."""
+        return [p.name for p in self.planned if p.in_force or (p.by_hand and not p.over)]
 
     def _too_much(self, p: Planned) -> str:
         """What the limits say to one more fault; "" when it may be applied."""

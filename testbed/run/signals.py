@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,7 +35,11 @@ class Signals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """One that is ignored, as `nohup` has SIGHUP, stays ignored."""
+        """One that is ignored, as `nohup` has SIGHUP, stays ignored. Outside the main thread (a testbed opened in a
+        notebook) signals are the program's own."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         heard = [s for s in ending if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
         before = {s: signal.signal(s, self._handle) for s in heard}

@@ -33,8 +33,12 @@ def fault(index: int, value: Fault, run: Run, source: Source, catalogue: FaultCa
         over = f"it ends at {show(last, TIME)}, the run at {show(end, TIME)} (warm-up and duration)"
         yield (*place, "at"), f"the fault lies outside the run: {over}"
     yield from _schedule(place, value)
-    if catalogue is None:
-        return
+    if catalogue is not None:
+        yield from kind_and_parameters(place, value, catalogue)
+
+
+def kind_and_parameters(place: Place, value: Fault, catalogue: FaultCatalogue) -> Mistakes:
+    """Whether there is such a kind, and its own parameters by its file."""
     if value.kind not in catalogue:
         yield (*place, "kind"), f"there is no fault {value.kind!r}. {nearest(value.kind, catalogue)}"
         return
@@ -116,7 +120,7 @@ def overlaps(scenario: Scenario, topology: Topology | None) -> Mistakes:
         if b.name is not None:
             seen.setdefault(b.name, j)
         for i, a in enumerate(scenario.faults[:j]):
-            same = a.target == b.target or (topology and _same(topology, a.target, b.target))
+            same = a.target == b.target or (topology and same_target(topology, a.target, b.target))
             if not same or a.overlap or b.overlap:
                 continue
             if a.after == b.name is not None or b.after == a.name is not None:
@@ -145,7 +149,8 @@ def _times(f: Fault, end: float) -> list[float]:
     return [f.at + k * f.every for k in range(min(most, 1000))]
 
 
-def _same(topology: Topology, a: str, b: str) -> bool:
+def same_target(topology: Topology, a: str, b: str) -> bool:
+    """Whether two names mean one thing; the two directions of a link do not meet."""
     own = targets.find(topology, a)
     other = targets.find(topology, b)
     if own is not None and other is not None and "--" in own.replace("->", "--"):

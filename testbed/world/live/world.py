@@ -330,6 +330,11 @@ class LiveWorld:
         assert self._parts and self._parts.network
         return self._parts.network
 
+    @property
+    def net(self) -> Any:
+        """Mininet's own object of the network that is up: `net.get("n1").cmd("ip a")`."""
+        return self._network.net
+
     # -- facts -------------------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:

@@ -1,0 +1,197 @@
+"""`testbed up`, `inject`, `heal`, `status` and `down`: the testbed held open for hands-on work."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from testbed.dashboard.table import Dashboard
+from testbed.errors import CannotRun, InputError
+from testbed.hands import client
+from testbed.hands.hold import hold
+from testbed.record.folder import read
+from testbed.report.closing import closing
+from testbed.run.execute import default_folder
+from testbed.run.prepare import prepare
+from testbed.run.summary import INTERRUPTED
+from testbed.verdict.claims import EXIT
+
+UP_S = 600.0  # for a detached testbed to be up
+EXAMPLE = "sudo ./shaketable inject link_down {trunk} --for '10 s'"
+
+
+def up(file: Path, sets: Sequence[str], out: Path | None, length: str | None, announce: int | None) -> int:
+    """In the foreground, with the table. announce: a descriptor that hears the run id once the testbed is up."""
+    board = Dashboard(Console(highlight=False))
+    held = hold(file, sets, out, length, board.say)
+    prepared, trunk = held.prepared, next((k.name for k in held.prepared.resolved.topology.links), "LINK")
+
+    def opened() -> None:
+        board.say(f"held open for {prepared.horizon:.0f} s; from another terminal: {EXAMPLE.format(trunk=trunk)}")
+        if announce is not None:
+            with suppress(OSError):  # whoever started us may have gone
+                os.write(announce, held.run_id.encode())
+                os.close(announce)
+
+    with board:
+        board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
+        board.say(
+            f"run {held.run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {held.out}"
+        )
+        summary = held.run(opened, board.show, board.say)
+    board.say(closing(summary, str(held.out)))
+    return 130 if INTERRUPTED in summary["invalid_because"] else EXIT[summary["verdict"]]
+
+
+def up_detached(file: Path, sets: Sequence[str], out: Path | None, length: str | None) -> int:
+    """The same in a session of its own; returns once it is up, or with its exit code and its last words."""
+    folder = (out or default_folder(prepare(file, sets, "live"), Path("results"))).absolute()
+    log = folder.with_name(folder.name + ".log")
+    words = [sys.executable, "-m", "testbed.cli", "up", str(file), "--out", str(folder)]
+    words += [f"--set={s}" for s in sets] + (["--for", length] if length else [])
+    hears, says = os.pipe()
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as file_of_log:
+            process = subprocess.Popen(
+                [*words, "--announce", str(says)], stdin=subprocess.DEVNULL, stdout=file_of_log, stderr=file_of_log,
+                start_new_session=True, pass_fds=[says],
+            )  # fmt: skip
+    except OSError as error:
+        raise CannotRun(f"{log}: can't be written ({error.strerror}); name another folder with --out") from None
+    finally:
+        os.close(says)
+    run_id = _await(process, hears)
+    if run_id is None:
+        sys.stderr.write(log.read_text(errors="replace"))
+        return process.wait() or 4
+    print(f"up: run {run_id}, process {process.pid}; records: {folder}, what it says: {log}")
+    print("next:  sudo ./shaketable status\n       sudo ./shaketable inject KIND TARGET --for '10 s'")
+    print("       sudo ./shaketable heal\n       sudo ./shaketable down")
+    return 0
+
+
+def _await(process: subprocess.Popen[bytes], hears: int) -> str | None:
+    """The run id; None when the process has ended. Interrupted, it takes the testbed down."""
+    try:
+        ready = select.select([hears], [], [], UP_S)[0]
+        if ready:
+            return os.read(hears, 100).decode() or None
+        _give_up(process)
+        return None
+    except KeyboardInterrupt:
+        _give_up(process)
+        raise
+    finally:
+        os.close(hears)
+
+
+def _give_up(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+
+
+def inject(
+    kind: str, target: str, parameters: Sequence[str], length: str, name: str | None, overlap: bool, run: str | None
+) -> int:
+    request = {
+        "do": "inject", "kind": kind, "target": target, "for": length, "with": _parameters(parameters), "name": name,
+        "overlap": overlap,
+    }  # fmt: skip
+    for fault in client.ask(client.choose(run), request)["faults"]:
+        print(_line(fault))
+    return 0
+
+
+def heal(name: str | None, run: str | None) -> int:
+    healed = client.ask(client.choose(run), {"do": "heal", "name": name})["healed"]
+    print("\n".join(map(_line, healed)) if healed else "no fault is in force")
+    return 0
+
+
+def status(run: str | None, as_json: bool) -> int:
+    found = client.ask(client.choose(run), {"do": "status"})
+    print(json.dumps(found, indent=1) if as_json else _table(found))
+    return 0
+
+
+def down(run: str | None) -> int:
+    """Returns 0 when everything is gone and recorded, 3 where the run may not be believed."""
+    chosen = client.choose(run)
+    pid = client.holder(chosen)
+    folder = Path(client.ask(chosen, {"do": "down"})["folder"])
+    before = time.monotonic()
+    client.await_down(pid, folder)
+    try:
+        summary = read(folder)[0]
+    except InputError:
+        raise CannotRun(
+            f"run {chosen} is down, its records are not whole: see {folder}; `sudo ./shaketable clean` removes the rest"
+        ) from None
+    print(f"down in {time.monotonic() - before:.1f} s")
+    print(closing(summary, str(folder)))
+    return EXIT[summary["verdict"]]
+
+
+def _parameters(written: Sequence[str]) -> dict[str, Any]:
+    """ "keep=0.5" as a scenario's `with` would have it."""
+    out: dict[str, Any] = {}
+    for item in written:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise InputError(f"inject: {item!r} is no parameter: write key=value, e.g. keep=0.5")
+        try:
+            out[key] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputError(f"inject: {key}: {value!r} is no value ({str(error).splitlines()[0]})") from None
+    return out
+
+
+def _line(fault: Mapping[str, Any]) -> str:
+    words = {
+        "in_force": f"in force, {fault['left_s'] or 0.0:.1f} s left",
+        "planned": f"begins at {fault['begins_s'] or 0.0:.1f} s" if fault["begins_s"] is not None else "waits",
+        "reverted": "reverted",
+        "withheld": "withheld",
+    }[fault["state"]]
+    checked = {True: ", verified", False: ", not verified yet" if fault["state"] == "in_force" else ", NOT verified"}
+    seen = f": {fault['evidence']}" if fault["evidence"] else ""
+    return f"{fault['name']}: {fault['kind']} on {fault['target']}, {words}{checked.get(fault['verified'], '')}{seen}"
+
+
+def _table(s: Mapping[str, Any]) -> str:
+    tasks = s["tasks"]
+    lines = [
+        f"run {s['run']} · {s['scenario']} · policy {s['policy']} · seed {s['seed']}"
+        f" · t {s['t_s']:.1f} of {s['ends_s']:.0f} s",
+        f"  on time {_percent(s['on_time_rate'])} of {tasks['resolved']} tasks, of the last 5 s"
+        f" {_percent(s['on_time_rate_last_5_s'])}; {s['backlog']} requests wait",
+    ]
+    for node in s["nodes"]:
+        mine = [i for i in s["instances"] if i["node"] == node]
+        what = "  ".join(f"{i['service']}×{i['workers']}{_mark(i)}" for i in mine)
+        lines.append(f"  {node:<12} queue {sum(i['backlog'] for i in mine):<4} {what}")
+    for k in s["links"]:
+        rate = f"{k['rate_bps'] / 1e6:.1f} Mbit/s" if k["up"] else "down"
+        lines.append(f"  {k['name']:<24} {rate:<14} {' '.join(k['faults'])}".rstrip())
+    return "\n".join([*lines, *(f"  fault {_line(f)}" for f in s["faults"])])
+
+
+def _mark(instance: Mapping[str, Any]) -> str:
+    return "" if instance["state"] == "ready" else f" ({instance['state']})"
+
+
+def _percent(x: float | None) -> str:
+    return "–" if x is None else f"{100 * x:.1f} %"
