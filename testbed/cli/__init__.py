@@ -146,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
+    c.add_argument("--figures", action="store_true", help="its figures too, as SVG and CSV files in DIR/figures")
 
     c = _word(words, "replay", _replay, "a recorded run through its policy again: does it decide the same?")
     c.add_argument("folder", type=Path, metavar="DIR")
@@ -330,7 +331,7 @@ def _agree(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from testbed.record.folder import read
-    from testbed.report.page import page
+    from testbed.report.page import page, write_figures
 
     read(arguments.folder)
     target = arguments.out or arguments.folder / "report.html"
@@ -339,6 +340,11 @@ def _report(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise CannotRun(f"{target}: can't be written ({error.strerror}); name another file with --out") from None
     print(target)
+    if arguments.figures:
+        try:
+            print("\n".join(map(str, write_figures(arguments.folder))))
+        except OSError as error:
+            raise CannotRun(f"{arguments.folder}: figures can't be written ({error.strerror})") from None
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.report.figures import Figure, Series, svg
-from testbed.report.page import STYLE
+from testbed.report.style import FOOT, head
 
 
 def figures(found: Mapping[str, Any]) -> dict[str, str]:
@@ -62,8 +62,7 @@ def page(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     sweep = plan["sweep"]
     step = f"<th>{html.escape(sweep['path'])}" if sweep else ""
     parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{html.escape(plan['file'])}: policies compared</title><style>{STYLE} .n{{color:#666}}</style>",
+        head(f"{html.escape(plan['file'])}: policies compared"),
         f"<h1>{html.escape(plan['file'])}: {', '.join(map(html.escape, plan['policies']))}</h1>",
         f"<p>Seeds {plan['seeds'][0]} to {plan['seeds'][-1]} in the {plan['world']} world; plan "
         f"<code>{plan['sha256'][:12]}</code>. Intervals are two-sided, {found['confidence']:.0%}, over seeds. "
@@ -76,7 +75,7 @@ def page(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     ]
     for key, why in found["failed"].items():
         parts.append(f"<p class=unknown>{html.escape(key)}: {html.escape(why)}</p>")
-    return "\n".join(parts) + "</html>\n"
+    return "\n".join(parts) + FOOT
 
 
 def _row(r: Mapping[str, Any], swept: bool) -> str:

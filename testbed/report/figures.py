@@ -39,7 +39,7 @@ def svg(f: Figure, label: str) -> str:
     ys = [v for s in f.series for p in s.points for v in p[1:]] + [v for v, _ in f.rules]
     if not xs:
         return "<p>Nothing to draw.</p>"
-    (x0, x1, xt), (y0, y1, yt) = _axis(xs), _axis(ys)
+    (x0, x1, xt), (y0, y1, yt) = axis(xs), axis(ys)
 
     def at(x: float, y: float) -> tuple[float, float]:
         return (
@@ -96,7 +96,7 @@ def _text(x: float, y: float, words: str, anchor: str) -> str:
     return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' fill='currentColor'>{html.escape(words)}</text>"
 
 
-def _axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
+def axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
     """(low end, high end, ticks): round steps around the values, never of zero length."""
     low, high = min(values), max(values)
     if high - low < 1e-9:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from testbed.report.junit import words
-from testbed.report.page import STYLE
+from testbed.report.style import FOOT, head
 
 WIDTH, HEIGHT, MARGIN = 260, 22, 8
 
@@ -17,9 +17,7 @@ def page(found: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """found: verdicts.json; plan: plan.json. No clock is read: the same verdicts give the same bytes."""
     claims = found["claims"]
     parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        f"<meta name=viewport content='width=device-width'><title>Verdicts: {found['verdict']}</title>"
-        f"<style>{STYLE} summary{{cursor:pointer}} .n{{color:#666}}</style>",
+        head(f"Verdicts: {found['verdict']}"),
         f"<h1>Verdicts · <span class={found['verdict']}>{found['verdict']}</span></h1>",
         f"<p>{_counts(claims)}, in the {found['world']} world. Plan <code>{found['plan'][:12]}</code>, fixed "
         "before the first run. The run is the sample. A claim passes when the one-sided lower bound of its mean clears "
@@ -37,7 +35,7 @@ def page(found: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     if found["failed"]:
         rows = "".join(f"<li>{html.escape(k)}: {html.escape(v)}" for k, v in found["failed"].items())
         parts.append(f"<h2>Runs that could not be made</h2><ul>{rows}</ul>")
-    return "\n".join(parts) + "</html>\n"
+    return "\n".join(parts) + FOOT
 
 
 def _counts(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -74,9 +72,9 @@ def _picture(c: Mapping[str, Any], threshold: float) -> str:
 
     parts = [f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' style='width:{WIDTH}px' role=img aria-label='{_label(c)}'>"]
     if c["lower"] is not None:
-        parts.append(f"<line x1={x(c['lower'])} x2={x(c['upper'])} y1=11 y2=11 stroke='#1f5f99' stroke-width=5 />")
-    parts.append(f"<line x1={x(threshold)} x2={x(threshold)} y1=1 y2=21 stroke='#b3261e' stroke-width=2 />")
-    parts += [f"<circle cx={x(v)} cy=11 r=2.2 fill='#444' fill-opacity=.6 />" for v in values]
+        parts.append(f"<line x1={x(c['lower'])} x2={x(c['upper'])} y1=11 y2=11 stroke='var(--c0)' stroke-width=5 />")
+    parts.append(f"<line x1={x(threshold)} x2={x(threshold)} y1=1 y2=21 stroke='var(--bad)' stroke-width=2 />")
+    parts += [f"<circle cx={x(v)} cy=11 r=2.2 fill='var(--ink)' fill-opacity=.6 />" for v in values]
     return "".join(parts) + "</svg>"
 
 

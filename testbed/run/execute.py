@@ -22,7 +22,7 @@ from testbed.record.tables import Names
 from testbed.run import summary as summaries
 from testbed.run.loop import Hands, Journey, Listener, Loop
 from testbed.run.prepare import Prepared
-from testbed.run.provenance import inputs
+from testbed.run.provenance import ground, inputs
 from testbed.run.replay import Log
 from testbed.run.shaker import Limits, Shaker
 from testbed.run.signals import Interrupted, Signals
@@ -78,7 +78,8 @@ def execute(
     """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run.
 
     A world that breaks under a run that goes on ends it: what was measured until then is kept, its verdict unknown.
-    latest: whether the link of that name beside `out` is to point there; not for one run among many.
+    latest: whether the link of that name beside `out` is to point there and the page is the whole one; not for one run
+    among many.
     observations: whether what the policy was shown is written too (`testbed replay`); None: in a world whose runs can't
     be had again. hands: who may work on it meanwhile, and end it.
     """
@@ -191,10 +192,11 @@ def _write(
         "arrivals": measured["arrivals"],
         "bandwidth": measured["bandwidth"],
         **measured.get("metadata", {}),
+        "ground": ground(prepared),
     }
     folder.write_json("metadata.json", metadata)
     folder.write_json("summary.json", summary)
-    folder.write("report.html", page(folder.path))
+    folder.write("report.html", page(folder.path, whole=latest))
     folder.complete(latest)
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from testbed.record.link_use import link_use
 from testbed.topology.model import Link, Topology
 from testbed.topology.paths import next_hops
 from testbed.world.live import capabilities
@@ -40,6 +41,13 @@ class Meters:
         for name, c in self.network.counters().items():
             counted[name] = max(c.ab.bytes, c.ba.bytes)
         self._ticks.append((now, counted))
+
+    def use(self, dilate: float) -> dict[str, Any]:
+        """Through the whole run (record.link_use), at nominal times."""
+        links = self.topology.links
+        carried = [[counted.get(k.name, 0) for k in links] for _, counted in self._ticks]
+        rates = [min(k.ab.rate, k.ba.rate) * dilate for k in links]
+        return link_use([t for t, _ in self._ticks], carried, [k.name for k in links], rates)
 
     def facts(self, start: float, end: float, dilate: float) -> dict[str, Any]:
         """link_utilisation (share of the configured rate, busier direction) and overload signals over the window.

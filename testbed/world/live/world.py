@@ -371,6 +371,7 @@ class LiveWorld:
             run = self.bed.scenario.run
             facts |= self._meters.facts(run.warmup, run.warmup + run.duration, self.dilate)
         facts["metadata"] = {
+            "link_use": self._meters.use(self.dilate) if hasattr(self, "_meters") else None,
             "capabilities": self.caps.as_json(),
             "backends": self._network.backends_by_link(),
             "k_cpu": k_cpu(self.bed),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from testbed.record.link_use import link_use
 from testbed.topology.model import Topology
 from testbed.world.twin.engine import Engine
 from testbed.world.twin.layout import Floats
@@ -31,6 +32,13 @@ class Meters:
             k.name: float(bits / min(k.ab.rate, k.ba.rate))
             for k, bits in zip(self._topology.links, carried, strict=True)
         }
+
+    def use(self) -> dict[str, Any]:
+        """Through the whole run (record.link_use)."""
+        links = self._topology.links
+        carried = np.array([np.max(sent, axis=1) for _, sent in self._ticks])
+        rates = [min(k.ab.rate, k.ba.rate) for k in links]
+        return link_use([t for t, _ in self._ticks], carried, [k.name for k in links], rates)
 
     def facts(self, warmup: float, duration: float) -> dict[str, Any]:
         return {"link_utilisation": self.utilisation(warmup, warmup + duration)}

@@ -207,10 +207,11 @@ class TwinWorld:
             "datapath": None,
             "links": [],
             "metadata": {
+                "link_use": self.meters.use(),
                 "topology": {
                     "sites": len(top.sites),
                     "nodes": len(top.nodes),
                     "ingresses": [o.name for o in top.ingresses],
-                }
+                },
             },
         }
