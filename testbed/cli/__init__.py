@@ -151,6 +151,11 @@ def _parser() -> argparse.ArgumentParser:
     c = _word(words, "replay", _replay, "a recorded run through its policy again: does it decide the same?")
     c.add_argument("folder", type=Path, metavar="DIR")
 
+    c = _word(
+        words, "completion", _completion, "words and options for a shell to finish: source <(testbed completion bash)"
+    )
+    c.add_argument("shell", choices=("bash", "zsh"))
+
     c = _word(words, "clean", _clean, "remove what dead runs left; touches nothing that is not ours")
     c.add_argument("--run", metavar="ID", help="only this run")
     c.add_argument("--plan", action="store_true", help="say what would be removed, remove nothing")
@@ -352,6 +357,13 @@ def _replay(arguments: argparse.Namespace) -> int:
     from testbed.cli.replay import replay_folder
 
     return replay_folder(arguments.folder)
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from testbed.cli.completion import script
+
+    print(script(_parser(), arguments.shell), end="")
+    return 0
 
 
 def _clean(arguments: argparse.Namespace) -> int:

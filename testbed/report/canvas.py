@@ -27,9 +27,11 @@ def series_colour(i: int) -> str:
 
 
 def alone(svg: str) -> str:
-    """The figure as a file of its own: a name space, and colours that need no sheet."""
+    """The figure as a file of its own: a name space, colours that need no sheet, and paper under it."""
     flat = re.sub(r"var\(--\w+,(#[0-9a-f]+)\)", r"\1", svg).replace("currentColor", _FALLBACK["ink"])
-    return flat if "xmlns" in flat else flat.replace("<svg ", "<svg xmlns='http://www.w3.org/2000/svg' ", 1)
+    head, _, rest = flat.partition(">")
+    head = head if "xmlns" in head else head.replace("<svg ", "<svg xmlns='http://www.w3.org/2000/svg' ", 1)
+    return f"{head}><rect width='100%' height='100%' fill='{_FALLBACK['paper']}'/>{rest}"
 
 
 def ticks(low: float, high: float) -> tuple[float, float, list[float]]:

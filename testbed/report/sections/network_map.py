@@ -36,7 +36,11 @@ def section(r: RunRecords) -> Section:
         words = f"{when}, {a:.0f} to {b:.0f} s"
         svg = _map(ground, spots, nodes, links, down, fault[2] if fault else "", words)
         if i % 3 == 0:
-            body += f"<h3>{esc(f'{fault[0]}: {fault[1]} on {fault[2]}')}</h3><div class='three'>" if fault else "<div>"
+            body += (
+                f"<h3>{esc(f'{fault[0]}: {fault[1]} on {fault[2]}')}</h3><div class='three'>"
+                if fault
+                else "<div style='max-width:24rem;margin:auto'>"
+            )
         body += svg + ("</div>" if i % 3 == 2 or not fault else "")
         name = fault[0] if fault else ""
         rows = [("node", n, a, b, v) for n, v in sorted(nodes.items())]
