@@ -119,7 +119,8 @@ def records(folder: Path, tasks: int = 100, **more: Any) -> Path:
         base.execute(_TASKS)
         base.execute(_STAGES)
         base.executemany("insert into tasks values (?,?,?,?,?,?,?,?,?)", (_task(k, tasks) for k in range(tasks)))
-        base.executemany("insert into stages values (?,?,?,?,?,?,?,?,?,?)", (s for k in range(tasks) for s in _stages(k, tasks)))  # fmt: skip
+        visits = (s for k in range(tasks) for s in _stages(k, tasks))
+        base.executemany("insert into stages values (?,?,?,?,?,?,?,?,?,?)", visits)
         base.commit()
     return folder
 

@@ -6,8 +6,7 @@ from testbed.report.canvas import Canvas, Plot, ticks
 from testbed.report.run_records import LOAD_FAULTS, Picture, RunRecords, Section, note
 
 BOX = (52.0, 34.0, 690.0, 210.0)
-MOST_BINS = 120
-ROOM = 15  # letters of a fault's name that fit over it, at the least
+MOST_BINS = 60
 
 
 def marked(r: RunRecords, plot: Plot, names: bool = True) -> None:
@@ -34,7 +33,7 @@ def moved(r: RunRecords, plot: Plot) -> None:
 
 
 def section(r: RunRecords) -> Section:
-    width = next(w for w in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 1e5, 1e9) if r.end / w <= MOST_BINS / 2)
+    width = next(w for w in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 1e5, 1e9) if r.end / w <= MOST_BINS)
     bins = r.ask(
         f"select cast(at_s / {width} as integer), count(*), sum(outcome = 'on_time'), sum(outcome = 'late') "
         "from tasks group by 1 order by 1"
