@@ -26,6 +26,7 @@ def section(r: RunRecords) -> Section:
     spots = layout(ground)
     told = sorted(r.faults, key=lambda f: f[3])
     kept = [f for f in told if f[1] != "nothing"][: MOST_FAULTS if parts <= 150 else 1]
+    windows: list[tuple[tuple[Any, ...] | None, tuple[str, float, float]]]
     windows = [(f, w) for f in kept for w in _windows(f, told, r.end)] or [(None, ("the whole run", 0.0, r.end))]
     busy = _busy(r, [(a, b) for _, (_, a, b) in windows])
     body, pictures, rows = "", [], []
