@@ -85,14 +85,23 @@ def compare(plan: Plan, out: Path, workers: int, progress: Progress) -> dict[str
     open_folder(out, described)
     failed = {str(o.job.folder.relative_to(out)): o.error for o in run_all(jobs, workers, progress) if o.error}
     rows = [_row(plan, out, p, v) for v in plan.values for p in plan.policies]
-    _differences(plan, rows)
+    differences(plan.policies[0], rows)
     return dict(plain({"plan": described, "confidence": CONFIDENCE, "rows": rows, "failed": failed}))
 
 
 def _row(plan: Plan, out: Path, policy: str, value: str) -> dict[str, Any]:
-    """One policy at one setting: means with intervals over its valid runs, and which runs they are."""
     cells = {s: plan.cell(policy, value, s) for s in plan.seeds}
     found = {s: summary_of(out / "runs" / c.name) for s, c in cells.items()}
+    return row_of(policy, value, found, [f"runs/{c.name}" for c in cells.values()])
+
+
+def row_of(
+    policy: str, value: str, found: Mapping[int, Mapping[str, Any] | None], runs_in: Sequence[str]
+) -> dict[str, Any]:
+    """One policy at one setting: means with intervals over its valid runs, and which runs they are.
+
+    found: seed → summary, None where there is no run. runs_in: the folders of the runs.
+    """
     good = {s: x for s, x in found.items() if x is not None and x["valid"] and value_of(x, RATE) is not None}
     row: dict[str, Any] = {
         "policy": policy,
@@ -103,7 +112,7 @@ def _row(plan: Plan, out: Path, policy: str, value: str) -> dict[str, Any]:
         "cost": _interval([value_of(x, COST) for x in good.values()]),
         "bound": _mean([value_of(x, BOUND) for x in good.values()]),
         "by_seed": {s: {"on_time": value_of(x, RATE), "cost": value_of(x, COST)} for s, x in good.items()},
-        "runs_in": [f"runs/{c.name}" for c in cells.values()],
+        "runs_in": list(runs_in),
     }
     row["share_of_bound"] = row["on_time"]["mean"] / row["bound"] if row["bound"] and good else None
     return row
@@ -131,9 +140,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(x) / len(x) if x and len(x) == len(values) else None
 
 
-def _differences(plan: Plan, rows: list[dict[str, Any]]) -> None:
-    """Adds `against_first`: this policy minus the first one of the list, seed by seed; Holm over all of them."""
-    firsts = {r["value"]: r for r in rows if r["policy"] == plan.policies[0]}
+def differences(policy: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Adds `against_first`: each row minus that of `policy` at the same value, seed by seed; Holm over all of them."""
+    firsts = {r["value"]: r for r in rows if r["policy"] == policy}
     todo: list[tuple[dict[str, Any], Sample]] = []
     for row in rows:
         first = firsts[row["value"]]

@@ -98,9 +98,9 @@ def run_group_whole(jobs: Sequence[Job]) -> list[Outcome]:
     return list(run_group(jobs))
 
 
-def run_group(jobs: Sequence[Job]) -> Iterable[Outcome]:
-    """Runs that share a seed, one after the other."""
-    placements: dict[bytes, Placement] = {}
+def run_group(jobs: Sequence[Job], known: MutableMapping[bytes, Placement] | None = None) -> Iterable[Outcome]:
+    """Runs that share a seed, one after the other. known: placements of earlier groups, and of later ones after it."""
+    placements: MutableMapping[bytes, Placement] = {} if known is None else known
     for job in jobs:
         try:
             _one(job, placements)

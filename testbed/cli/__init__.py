@@ -143,6 +143,13 @@ def _parser() -> argparse.ArgumentParser:
 
     _hands_on(words)
 
+    c = _word(words, "campaign", _campaign, "one scenario over settings, policies, seeds and worlds, on many workers")
+    c.add_argument("file", type=Path, metavar="FILE")
+    c.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://HOST:PORT (default: workers here)")
+    c.add_argument("--workers", type=_positive, metavar="N", help="processes here (default: one per core)")
+    c.add_argument("--resume", action="store_true", help="carry on the campaign that DIR holds")
+    c.add_argument("--out", type=Path, metavar="DIR", required=True, help="runs, results.parquet and page go here")
+
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
@@ -332,6 +339,13 @@ def _agree(arguments: argparse.Namespace) -> int:
 
     a = arguments
     return agree_on(a.file, a.sets, a.seeds, a.against, a.out, a.form)
+
+
+def _campaign(arguments: argparse.Namespace) -> int:
+    from testbed.cli.campaign import make_campaign
+
+    a = arguments
+    return make_campaign(a.file, a.scheduler, a.workers, a.resume, a.out)
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -56,6 +56,13 @@ def text_and_hash(path: Path, sets: Sequence[str] = ()) -> tuple[str, str]:
     return text + overrides, hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def files_of(path: Path, sets: Sequence[str] = ()) -> list[Path]:
+    """Every file this scenario is made of: itself, what it extends, what it names; absolute, sorted."""
+    loaded = _load(path, sets, None)
+    layers = [Path(f) for f in (str(path), *loaded.source.document.origins.values())]
+    return sorted({f.resolve() for f in (*layers, *loaded.files.values())})
+
+
 def _load(path: Path, sets: Sequence[str], fault_catalogue: FaultCatalogue | None) -> _Loaded:
     source = read(Path(path), sets)
     problems: list[Problem] = []
