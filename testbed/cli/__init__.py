@@ -150,6 +150,19 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--resume", action="store_true", help="carry on the campaign that DIR holds")
     c.add_argument("--out", type=Path, metavar="DIR", required=True, help="runs, results.parquet and page go here")
 
+    c = _word(words, "falsify", _falsify, "the mildest disturbance that breaks a claim, searched in the twin")
+    c.add_argument("file", type=Path, metavar="FILE")
+    c.add_argument("--claim", metavar="ID", help="which of the scenario's claims (default: the first)")
+    c.add_argument("--kinds", metavar="A,B", help="what may disturb (default: all; see docs/campaigns.md)")
+    c.add_argument("--together", type=_positive, default=2, metavar="N", help="disturbances at a time (default 2)")
+    c.add_argument("--load-up-to", type=float, default=4.0, metavar="K", help="largest factor on the load (default 4)")
+    c.add_argument("--seeds", type=_positive, default=3, metavar="N", help="to search on (default 3)")
+    c.add_argument("--recheck", type=_positive, default=10, metavar="N", help="other seeds to judge by (default 10)")
+    c.add_argument("--budget", type=_positive, default=400, metavar="N", help="twin runs at most (default 400)")
+    c.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
+    c.add_argument("--confirm", action="store_true", help="run the counterexample live, once")
+    c.add_argument("--out", type=Path, metavar="DIR", help="counterexample (default results/falsify-NAME-TIME)")
+
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
@@ -346,6 +359,12 @@ def _campaign(arguments: argparse.Namespace) -> int:
 
     a = arguments
     return make_campaign(a.file, a.scheduler, a.workers, a.resume, a.out)
+
+
+def _falsify(arguments: argparse.Namespace) -> int:
+    from testbed.cli.falsify import falsify_claim
+
+    return falsify_claim(arguments)
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,85 @@
+"""What a search leaves: falsify.json, and the counterexample as a scenario that anyone can run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from testbed.campaign.falsify import Bench, Found
+from testbed.campaign.folder import write
+from testbed.campaign.parcel import Bundle
+from testbed.campaign.severity import Window, total
+from testbed.run.prepare import load
+from testbed.scenario import source
+
+FILE = "counterexample.yaml"
+
+
+def facts(bench: Bench, found: Found, spent: int) -> dict[str, Any]:
+    """What falsify.json holds. Severities as docs/campaigns.md defines them."""
+    window = Window.of(bench.scenario)
+    margins = [
+        {
+            "kind": d.kind,
+            "target": d.target,
+            "breaks_at": severity,
+            "words": d.at(1.0 if severity is None else severity).words(bench.most, window),
+        }
+        for d, severity in sorted(found.margins.items())
+    ]
+    return {
+        "schema_version": 1,
+        "scenario": bench.scenario.name,
+        "claim": bench.claim.id,
+        "seeds": list(range(bench.scenario.run.seed, bench.scenario.run.seed + bench.seeds)),
+        "undisturbed_slack": found.undisturbed,
+        "margins": margins,
+        "severity": None if found.schedule is None else total(found.schedule),
+        "schedule": None if found.schedule is None else [d.words(bench.most, window) for d in found.schedule],
+        "rechecked_from_seed": found.first if found.judged else None,
+        "judged": found.judged,
+        "held_against": [d.words(bench.most, window) for d in found.tried],
+        "budget_spent": found.spent,
+        "runs": spent,
+    }
+
+
+def write_scenario(file: Path, bench: Bench, found: Found, out: Path) -> Path:
+    """DIR/counterexample.yaml, extending a copy of the original beside it: `verify` makes the very runs that judged."""
+    assert found.schedule is not None and found.judged is not None
+    bundle = Bundle.of(file, [()])
+    bundle.unpack(out)
+    raw = source.read(file, ()).data
+    index = next(i for i, c in enumerate(bench.scenario.claims) if c.id == bench.claim.id)
+    text = _text(raw, raw["claims"][index], bundle.file, bench, found)
+    write(out / FILE, text)
+    load(out / FILE, ())
+    return out / FILE
+
+
+def _text(raw: Mapping[str, Any], claim: Mapping[str, Any], file: str, bench: Bench, found: Found) -> str:
+    assert found.schedule is not None and found.judged is not None
+    window, faults = Window.of(bench.scenario), list(raw.get("faults", []))
+    content: dict[str, Any] = {
+        "extends": file,
+        "name": f"{bench.scenario.name}_broken"[:31],
+        "question": bench.scenario.question,
+    }
+    for d in sorted(found.schedule):
+        if d.kind == "load":
+            content["load"] = float(f"{bench.scenario.load * d.load_factor(bench.most):.6g}")
+        else:
+            faults.append({"name": f"shake_{len(faults) + 1}", **d.fault(window)})
+    content |= {"faults": faults} if faults else {}
+    content["run"] = {"seed": found.first}
+    content["claims"] = [{**claim, "runs": found.judged["runs"]}]
+    said = _sentence([d.words(bench.most, window) for d in found.schedule])
+    head = f"# Found by `testbed falsify`: claim {bench.claim.id!r} of {file} fails {said}.\n"
+    return head + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _sentence(words: Sequence[str]) -> str:
+    return f"under {' and '.join(words)}" if words else "undisturbed"

@@ -1,0 +1,208 @@
+"""`testbed falsify`: the mildest disturbance that breaks a claim, searched in the twin on fixed seeds.
+
+    every disturbance alone, at full severity ─▶ those that break it: root of the slack along the severity
+                                              └▶ none does: the worst together, one more at a time ─▶ smaller, milder
+    ─▶ on other seeds, by the rules of `verify`, harder until the claim fails there ─▶ a scenario that anyone can run
+
+Slack: by how much the claim's mean clears its threshold, negative where it misses it; of several questions the least.
+Along one severity it is a function of one variable on common random numbers with a change of sign, so a bracketing root
+finder (SciPy's brentq: secant where it falls smoothly, bisection where it jumps) needs some six evaluations where an
+evolutionary search needs hundreds. That it falls along a severity is assumed; only what was run is ever reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbed.campaign.severity import Disturbance, Schedule, sets_of
+from testbed.scenario.model import Claim, Scenario
+from testbed.verdict import decide
+from testbed.verdict.cells import Cell, cells_of
+
+TOLERANCE = 1 / 32  # of a severity
+PIECE = 8  # disturbances whose runs are asked for at once
+HARDER = 1.15  # × the severity, when other seeds don't agree
+#: Run cells that are not there yet: (cells) → their summaries, None where a run could not be made.
+Runner = Callable[[Sequence[Cell]], Mapping[Cell, Mapping[str, Any] | None]]
+
+
+class Spent(Exception):
+    """The budget of runs is used up."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """Evaluates schedules, each once. budget: runs left. most: load factor at severity 1. seeds: of the search."""
+
+    scenario: Scenario
+    claim: Claim
+    run: Runner
+    budget: int
+    most: float
+    seeds: int
+    known: dict[Cell, Mapping[str, Any] | None] = field(default_factory=dict)
+    slacks: dict[Schedule, float] = field(default_factory=dict)
+
+    def slack(self, schedule: Schedule) -> float:
+        """On the search's seeds. Of a run that could not be made or is invalid: −1, it does not hold. Raises Spent."""
+        if schedule not in self.slacks:
+            evidence = self.evidence(schedule, self._searched(), self.scenario.run.seed)
+            self.slacks[schedule] = _slack(evidence)
+        return self.slacks[schedule]
+
+    def together(self, schedules: Sequence[Schedule]) -> None:
+        """Have the runs of several schedules made at once, for the workers' sake."""
+        self._make([c for s in schedules for c in self._cells(s, self._searched(), self.scenario.run.seed)])
+
+    def _searched(self) -> Claim:
+        return self.claim.model_copy(update={"runs": self.seeds})
+
+    def evidence(self, schedule: Schedule, claim: Claim, first: int) -> decide.Evidence:
+        own = sets_of(schedule, self.scenario, self.most)
+        self._make(self._cells(schedule, claim, first))
+        return decide.gather(claim, first, lambda cell: self.known[Cell((*own, *cell.sets), cell.seed)])
+
+    def _cells(self, schedule: Schedule, claim: Claim, first: int) -> list[Cell]:
+        own = sets_of(schedule, self.scenario, self.most)
+        return [Cell((*own, *c.sets), c.seed) for c in cells_of(claim, first)]
+
+    def _make(self, cells: Iterable[Cell]) -> None:
+        wanted = [c for c in dict.fromkeys(cells) if c not in self.known]
+        if len(wanted) > self.budget:
+            raise Spent
+        if wanted:
+            self.budget -= len(wanted)
+            self.known.update(self.run(wanted))
+
+
+def _slack(e: decide.Evidence) -> float:
+    if e.doubts:
+        return -1.0
+    c = e.claim
+    sign, threshold = (1.0, c.at_least) if c.at_least is not None else (-1.0, c.at_most)
+    assert threshold is not None
+    values = [x for q in e.questions for x in (q.values if c.statistic == "worst" else [sum(q.values) / len(q.values)])]
+    return min(sign * (x - threshold) for x in values)
+
+
+@dataclass(slots=True)
+class Found:
+    """What a search found. margins: per disturbance its mildest breaking severity, None: it holds at the full one.
+
+    schedule: the counterexample, () when the claim fails undisturbed, None without one. judged: its verdict's entry on
+    other seeds. spent: the budget ended the search early. tried: what the claim held against, when nothing broke it.
+    """
+
+    undisturbed: float = 0.0
+    margins: dict[Disturbance, float | None] = field(default_factory=dict)
+    schedule: Schedule | None = None
+    judged: dict[str, Any] | None = None
+    first: int = 0
+    spent: bool = False
+    tried: Schedule = ()
+
+
+def falsify(bench: Bench, rays: Sequence[Disturbance], together: int, recheck: int) -> Found:
+    """rays: every disturbance at full severity. together: most at a time. recheck: fresh seeds to judge by."""
+    found = Found()
+    try:
+        _search(bench, rays, together, recheck, found)
+    except Spent:
+        found.spent = True
+    return found
+
+
+def _search(bench: Bench, rays: Sequence[Disturbance], together: int, recheck: int, found: Found) -> None:
+    found.undisturbed = bench.slack(())
+    if found.undisturbed < 0:
+        found.schedule = ()
+        _recheck(bench, found, recheck)
+        return
+    for i in range(0, len(rays), PIECE):
+        bench.together([(ray,) for ray in rays[i : i + PIECE]])
+    for ray in sorted(rays, key=lambda r: bench.slack((r,))):  # what the budget does not reach stays out of `margins`
+        found.margins[ray] = None if bench.slack((ray,)) >= 0 else _mildest(bench, (), ray)
+    breaking = sorted((s, ray) for ray, s in found.margins.items() if s is not None)
+    for severity, ray in breaking:
+        found.schedule = (ray.at(severity),)
+        if _recheck(bench, found, recheck):
+            return
+        found.schedule = None
+    if breaking:
+        return
+    worst = sorted(rays, key=lambda r: bench.slack((r,)))
+    for n in range(2, min(together, len(worst)) + 1):
+        found.tried = tuple(worst[:n])
+        if bench.slack(found.tried) < 0:
+            found.schedule = minimised(bench.slack, found.tried)
+            if not _recheck(bench, found, recheck):
+                found.schedule = None
+            return
+    found.tried = found.tried or tuple(worst[:1])
+
+
+def _mildest(bench: Bench, others: Schedule, ray: Disturbance) -> float:
+    """The mildest severity of `ray`, beside others, that was run and breaks the claim; known: its present one does."""
+    return mildest(lambda s: bench.slack((*others, ray.at(s)) if s else others), ray.severity)
+
+
+def mildest(slack: Callable[[float], float], high: float) -> float:
+    """The smallest x evaluated with slack(x) < 0, within TOLERANCE of the root. Needs slack(high) < 0 <= slack(0)."""
+    from scipy.optimize import brentq
+
+    seen = {high: slack(high), 0.0: slack(0.0)}
+    assert seen[high] < 0 <= seen[0.0]
+
+    def f(x: float) -> float:
+        if x not in seen:
+            seen[x] = slack(x)
+        return seen[x] if seen[x] else 1e-12  # at the threshold the claim holds
+
+    brentq(f, 0.0, high, xtol=TOLERANCE / 2, rtol=1e-3, maxiter=30, disp=False)
+    while True:  # the root finder may end on the side that holds
+        held = max(x for x, v in seen.items() if v >= 0 and x < _broken(seen))
+        if _broken(seen) - held <= TOLERANCE:
+            return _broken(seen)
+        f((held + _broken(seen)) / 2)
+
+
+def _broken(seen: Mapping[float, float]) -> float:
+    return min(x for x, v in seen.items() if v < 0)
+
+
+def minimised(slack: Callable[[Schedule], float], schedule: Schedule) -> Schedule:
+    """Delta debugging: no disturbance can be left out, and none made milder by more than TOLERANCE, without the claim
+    holding again. Needs slack(schedule) < 0. (Zeller and Hildebrandt 2002, at granularity 1: schedules are short.)
+    """
+    changed = True
+    while changed:
+        changed = False
+        for d in sorted(schedule, key=lambda d: -d.severity):
+            without = tuple(x for x in schedule if x != d)
+            if without and slack(without) < 0:
+                schedule, changed = without, True
+                break
+    for d in sorted(schedule, key=lambda d: (-d.severity, d)):
+        others = tuple(x for x in schedule if x != d)
+
+        def along(s: float, others: Schedule = others, d: Disturbance = d) -> float:
+            return slack((*others, d.at(s)) if s else others)
+
+        schedule = tuple(sorted((*others, d.at(mildest(along, d.severity)))))
+    return schedule
+
+
+def _recheck(bench: Bench, found: Found, runs: int) -> bool:
+    """Judge on seeds the search has not seen, by the rules of `verify`; harder until the claim fails there."""
+    assert found.schedule is not None
+    claim = bench.claim.model_copy(update={"runs": runs})
+    found.first = bench.scenario.run.seed + bench.seeds + 1000
+    while True:
+        found.judged = decide.decide([bench.evidence(found.schedule, claim, found.first)])[0]
+        if found.judged["verdict"] == "fail":
+            return True
+        if not found.schedule or min(d.severity for d in found.schedule) >= 1.0:
+            return False
+        found.schedule = tuple(d.at(min(1.0, d.severity * HARDER)) for d in found.schedule)

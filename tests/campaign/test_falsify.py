@@ -1,0 +1,162 @@
+"""The search: functions whose root is known, a trunk whose breaking point is arithmetic, a planted weak point."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.campaign.falsify import TOLERANCE, mildest, minimised
+from testbed.campaign.severity import Disturbance, Schedule, total
+from testbed.cli import main
+from testbed.run.prepare import load
+
+#: All work is behind the only trunk. A task's 1 MB crosses it at `rate`; the rest of its time is small and known.
+NETWORK = """
+name: only
+sites: {s1: {cluster: a}, s2: {cluster: b}}
+nodes: {n1: {site: s2, kind: big}}
+ingresses: {gw1: {site: s1}}
+links:
+  defaults:
+    node: {rate: 10 Gbit/s, delay: 0.1 ms}
+    gateway: {rate: 10 Gbit/s, delay: 0.1 ms}
+    trunk: {rate: 400 Mbit/s, delay: 1 ms}
+  trunks: [{between: [s1, s2]}]
+"""
+SCENARIO = """
+# Does one trunk carry it?
+name: only_trunk
+question: Does one trunk carry it?
+topology: only.yaml
+nodes: {big: {cpu: 64, memory: 64 GB}}
+services:
+  see: {tier: core, work: 5 ms, cpu: 2, memory: 4 GB, streams: 8, startup: 1 s}
+  cut: {tier: light, work: 5 ms, cpu: 1, memory: 1 GB, startup: 200 ms}
+tasks:
+  scene:
+    share: 1
+    deadline: 220 ms
+    output: 0.001 MB
+    stages:
+      cut: {inputs: {ingress: 1 MB}}
+      see: {inputs: {cut: 0.001 MB}}
+access: {rate: 10 Gbit/s}
+arrivals: {rate: 2 /s}
+policy: {name: static}
+run: {warmup: 1 s, duration: 20 s, slot: 500 ms, seed: 1, early_drop: false, admission: false}
+claims:
+  - {id: on_time, metric: on_time_rate, at_least: 0.7, runs: 3}
+  - {id: lost, metric: tasks.offered, at_least: 1, runs: 3}
+"""
+TRANSFER_S = 8e6 / 400e6  # of 1 MB over the whole trunk
+REST_S = 0.005 + 0.005 + 2 * 0.0012 + 8e6 / 10e9 * 3  # work, delays there and back, the other links
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "only.yaml").write_text(NETWORK)
+    (tmp_path / "trunk.yaml").write_text(SCENARIO)
+    return tmp_path / "trunk.yaml"
+
+
+def falsify(file: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    out = file.parent / "out"
+    code = main(["falsify", str(file), "--out", str(out), "--workers", "2", "--recheck", "5", *more])
+    return code, json.loads((out / "falsify.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("slack", "root"),
+    [
+        (lambda x: 0.3 - x, 0.3),
+        (lambda x: 0.5 - math.sqrt(x), 0.25),
+        (lambda x: 0.1 if x < 0.71 else -0.4, 0.71),
+        (lambda x: 0.0 if x < 0.6 else -1e-3, 0.6),
+    ],
+)
+def test_the_mildest_breaking_severity_is_near_the_root_and_breaks(
+    slack: Callable[[float], float], root: float
+) -> None:
+    tried: list[float] = []
+
+    def counted(x: float) -> float:
+        tried.append(x)
+        return slack(x)
+
+    found = mildest(counted, 1.0)
+    assert slack(found) < 0 and root <= found <= root + TOLERANCE
+    assert len(tried) == len(set(tried)) <= 12
+
+
+def test_a_schedule_is_minimised() -> None:
+    """Broken by a + b > 1.2; c does nothing."""
+    a, b, c = (Disturbance("load_spike", t) for t in "abc")
+
+    def slack(schedule: Schedule) -> float:
+        weight = sum(d.severity for d in schedule if d.target in "ab")
+        return 1.2 - weight
+
+    found = minimised(slack, (a, b, c))
+    assert {d.target for d in found} == {"a", "b"} and slack(found) < 0
+    assert 1.2 < total(found) <= 1.2 + 2 * TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["load", "bandwidth_drop", "link_down", "node_crash", "load_spike"])
+@pytest.mark.parametrize("severity", [0.05, 1.0])
+def test_every_severity_is_a_valid_scenario(file: Path, kind: str, severity: float) -> None:
+    from testbed.campaign.severity import sets_of
+
+    target = {"load": "", "node_crash": "n1", "load_spike": "gw1"}.get(kind, "s1--s2")
+    scenario = load(file, ())
+    shaken = load(file, sets_of((Disturbance(kind, target, severity),), scenario, 4.0))
+    assert shaken.load == pytest.approx(1 + 3 * severity) if kind == "load" else shaken.faults[0].kind == kind
+
+
+def test_the_trunk_breaks_where_arithmetic_says(file: Path, capsys: Any) -> None:
+    code, found = falsify(file, "--kinds", "bandwidth_drop")
+    assert code == 1 and found["judged"]["verdict"] == "fail" and found["judged"]["runs"] == 5
+    keep = TRANSFER_S / (0.220 - REST_S)  # of the bandwidth, at which the transfer just takes what the deadline leaves
+    severity = (1 - keep) / 0.98
+    assert found["severity"] == pytest.approx(severity, abs=2 * TOLERANCE)
+    assert "counterexample" in capsys.readouterr().out
+    counter = file.parent / "out" / "counterexample.yaml"
+    assert main(["verify", str(counter), "--in", "twin", "--out", str(file.parent / "again")]) == 1
+    again = json.loads((file.parent / "again" / "verdicts.json").read_text())["claims"][0]
+    assert again["estimate"] == pytest.approx(found["judged"]["estimate"]), "the very runs that judged it"
+
+
+def test_a_single_point_of_failure_is_found(file: Path) -> None:
+    """A crashed node comes back empty and `static` starts nothing again: any crash breaks it, however short."""
+    code, found = falsify(file, "--kinds", "node_crash")
+    assert code == 1 and "n1 crashed for" in found["schedule"][0]
+    assert 0 < found["severity"] <= TOLERANCE
+
+
+def test_a_claim_that_holds_has_a_margin(file: Path, capsys: Any) -> None:
+    code, found = falsify(file, "--kinds", "load", "--claim", "lost", "--load-up-to", "3")
+    assert code == 0 and found["schedule"] is None
+    assert found["margins"] == [{"kind": "load", "target": "", "breaks_at": None, "words": "3.00 × load"}]
+    assert "holds up to 3.00 × load" in capsys.readouterr().out
+
+
+def test_a_budget_that_is_spent_is_no_verdict(file: Path) -> None:
+    code, found = falsify(file, "--budget", "3")
+    assert code == 3 and found["budget_spent"] and found["runs"] <= 3
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--claim", "lots"), "has no such claim. Did you mean 'lost'?"),
+        (("--kinds", "lode"), "Did you mean 'load'?"),
+        (("--load-up-to", "0.5"), "a factor on the load above 1"),
+    ],
+)
+def test_bad_input(file: Path, more: tuple[str, ...], said: str, capsys: Any) -> None:
+    assert main(["falsify", str(file), "--out", str(file.parent / "out"), *more]) == 2
+    assert said in capsys.readouterr().err and not (file.parent / "out").exists()
