@@ -142,7 +142,29 @@ def _parser() -> argparse.ArgumentParser:
     _sets(c)
 
     _hands_on(words)
+    _many_runs(words)
 
+    c = _word(words, "report", _report, "one self-contained page from the records of a run")
+    c.add_argument("folder", type=Path, metavar="DIR")
+    c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
+    c.add_argument("--figures", action="store_true", help="its figures too, as SVG and CSV files in DIR/figures")
+
+    c = _word(words, "replay", _replay, "a recorded run through its policy again: does it decide the same?")
+    c.add_argument("folder", type=Path, metavar="DIR")
+
+    c = _word(
+        words, "completion", _completion, "words and options for a shell to finish: source <(testbed completion bash)"
+    )
+    c.add_argument("shell", choices=("bash", "zsh"))
+
+    c = _word(words, "clean", _clean, "remove what dead runs left; touches nothing that is not ours")
+    c.add_argument("--run", metavar="ID", help="only this run")
+    c.add_argument("--plan", action="store_true", help="say what would be removed, remove nothing")
+    return p
+
+
+def _many_runs(words: Any) -> None:
+    """campaign, falsify: on many workers."""
     c = _word(words, "campaign", _campaign, "one scenario over settings, policies, seeds and worlds, on many workers")
     c.add_argument("file", type=Path, metavar="FILE")
     c.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://HOST:PORT (default: workers here)")
@@ -162,24 +184,6 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
     c.add_argument("--confirm", action="store_true", help="run the counterexample live, once")
     c.add_argument("--out", type=Path, metavar="DIR", help="counterexample (default results/falsify-NAME-TIME)")
-
-    c = _word(words, "report", _report, "one self-contained page from the records of a run")
-    c.add_argument("folder", type=Path, metavar="DIR")
-    c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
-    c.add_argument("--figures", action="store_true", help="its figures too, as SVG and CSV files in DIR/figures")
-
-    c = _word(words, "replay", _replay, "a recorded run through its policy again: does it decide the same?")
-    c.add_argument("folder", type=Path, metavar="DIR")
-
-    c = _word(
-        words, "completion", _completion, "words and options for a shell to finish: source <(testbed completion bash)"
-    )
-    c.add_argument("shell", choices=("bash", "zsh"))
-
-    c = _word(words, "clean", _clean, "remove what dead runs left; touches nothing that is not ours")
-    c.add_argument("--run", metavar="ID", help="only this run")
-    c.add_argument("--plan", action="store_true", help="say what would be removed, remove nothing")
-    return p
 
 
 def _hands_on(words: Any) -> None:
