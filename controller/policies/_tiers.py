@@ -18,6 +18,9 @@ from controller.placement import PlacementParameters, place
 from controller.policies._fixed import Fixed, stay
 from controller.policies._parameters import build, check
 
+#: Policies with the same word in `core` place core services alike for the same model and parameters.
+CORE = "integer program"
+
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
@@ -26,6 +29,7 @@ class Tiers:
     name: str
     routing: str = "estimate"
     light: Parameters = field(default_factory=Parameters)
+    core: str = CORE
 
     def place(self, model: Model, parameters: Mapping[str, float]) -> Placement:
         check(self.name, parameters, PlacementParameters(), self.light)
@@ -46,6 +50,7 @@ class Held:
     name: str
     peak: bool
     routing: str = "estimate"
+    core: str = CORE
 
     def place(self, model: Model, parameters: Mapping[str, float]) -> Placement:
         check(self.name, parameters, PlacementParameters(), Parameters())

@@ -138,10 +138,13 @@ def is_complete(folder: Path, prepared: Prepared) -> bool:
 
 
 def remembering(placements: MutableMapping[bytes, Placement]) -> Callable[..., Placement]:
-    """A policy's `place`, asked once per policy, model and parameters: it is pure."""
+    """A policy's `place`, asked once per policy, model and parameters: it is pure. Policies that say in `core` that
+    they place alike are asked once together."""
 
     def place(policy: Any, model: Any, parameters: Mapping[str, float]) -> Placement:
-        key = hashlib.sha256(pickle.dumps((policy.name, model, sorted(parameters.items())))).digest()
+        key = hashlib.sha256(
+            pickle.dumps((getattr(policy, "core", policy.name), model, sorted(parameters.items())))
+        ).digest()
         if key not in placements:
             placements[key] = policy.place(model, parameters)
         return placements[key]
