@@ -327,7 +327,10 @@ class Fleet:
         self.down_nodes.add(node)
         victims = sorted(i.id for i in self.instances.values() if i.node == node)
         for name in victims:
-            self.engine.kill(self.instances[name].member)
+            member = self.instances[name].member
+            self.engine.kill(member)
+            if member in self._launches:
+                self._launches[member].waits += 1  # for what never comes
         return victims
 
     def died(self, name: str) -> None:
