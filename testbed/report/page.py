@@ -29,7 +29,7 @@ def page(folder: Path, whole: bool = True) -> str:
     found = [section(r) for section in (WHOLE if whole else CHEAP)]
     name = frame.esc(f"{r.summary['scenario']['name']}: {r.summary['verdict']}")
     more = "" if whole else note("One run among many: `testbed report DIR` makes its whole page.")
-    body = "\n".join(f"<h2>{frame.esc(s.title)}</h2>\n{s.body}" for s in found)
+    body = "\n".join(f"<section><h2>{frame.esc(s.title)}</h2>\n{s.body}</section>" for s in found)
     return f"{head(name)}\n{frame.headline(r)}\n{more}{body}\n{FOOT}"
 
 
