@@ -35,12 +35,16 @@ class Meters:
         self.network.lateness(anew=True)  # the links' measurement before load is over: its frames are not the run's
         self.tick(0.0)
 
-    def tick(self, now: float) -> None:
-        """Bytes of each link, the busier direction, at nominal time now."""
-        counted = {}
+    def tick(self, now: float) -> dict[str, float]:
+        """Bytes of each link at nominal time now: the busier direction is kept, each direction "a->b" returned."""
+        counted, ways = {}, {}
+        links = {k.name: k for k in self.topology.links}
         for name, c in self.network.counters().items():
             counted[name] = max(c.ab.bytes, c.ba.bytes)
+            k = links[name]
+            ways[f"{k.a}->{k.b}"], ways[f"{k.b}->{k.a}"] = float(c.ab.bytes), float(c.ba.bytes)
         self._ticks.append((now, counted))
+        return ways
 
     def use(self, dilate: float) -> dict[str, Any]:
         """Through the whole run (record.link_use), at nominal times."""

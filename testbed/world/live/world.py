@@ -23,6 +23,7 @@ from testbed.scenario.model import Scenario
 from testbed.topology.model import Topology
 from testbed.topology.paths import paths
 from testbed.world.base import Bed, Disturbance, Event, TaskBatch, Track
+from testbed.world.congestion import Congestion
 from testbed.world.live import capabilities, engine, images
 from testbed.world.live.crashes import Crashes
 from testbed.world.live.docker_hosts import DockerHosts, Limits
@@ -104,6 +105,7 @@ class LiveWorld:
         self.dilate, self.shrink = run.dilate, run.shrink
         self.wire = _scaled(bed.topology, run.dilate, run.shrink)
         self._rates = LinkRates(bed, self.wire, self.now)
+        self._congestion = Congestion(bed.topology)
         parts = self._parts = _Parts(Life(self.names, self.say))
         ledger = parts.life.begin()
         image = images.ensure(engine.connect(), ledger)
@@ -258,7 +260,9 @@ class LiveWorld:
                 offered[t.ingress, t.type] += 1
         self._offered = [t for t in self._offered if t.at >= now]
         self._seen = now
-        self._meters.tick(now)
+        carried = self._meters.tick(now)
+        if self._congestion.watched:  # wire bytes × shrink, over nominal time
+            self._congestion.read(now, {way: x * self.shrink for way, x in carried.items()})
         assert self._parts.watch
         for event in self._parts.watch.look(now):
             self._note(event)
@@ -289,7 +293,8 @@ class LiveWorld:
     def _push_paths(self) -> None:
         """Path costs to every sender, nominal; -1 where there is no path."""
         assert self._parts and self._parts.hub
-        p = self._paths()
+        rates = self._rates.nominal()
+        p = paths(self.bed.topology, self._congestion.left(rates) if self._congestion.watched else rates, self._down)
         ends = [h.name for h in (*self.wire.nodes, *self.wire.ingresses)]
         delay = [[0.0 if a == b else p.delay.get((a, b), -1.0) for b in ends] for a in ends]
         byte = [[0.0 if a == b else p.per_byte.get((a, b), -1.0) for b in ends] for a in ends]

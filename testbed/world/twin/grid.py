@@ -15,6 +15,7 @@ from controller.model import Paths
 from testbed.errors import CannotRun
 from testbed.topology.paths import paths, trunk_hops
 from testbed.world.base import Bed, Event
+from testbed.world.congestion import Congestion
 from testbed.world.shaping import FIELDS
 from testbed.world.twin.engine import Engine
 from testbed.world.twin.fleet import Fleet
@@ -42,6 +43,7 @@ class Grid:
         self.bed, self.network, self.engine, self.fleet = bed, network, engine, fleet
         self.clock, self.at, self.note, self.call = clock, at, note, call
         self.rates = Rates(bed)
+        self.congestion = Congestion(bed.topology)
         self.detection = bed.scenario.run.detection
         self.down: frozenset[str] = frozenset()  # links, as path control knows
         self.dead: set[str] = set()  # nodes, as the run knows
@@ -62,10 +64,12 @@ class Grid:
 
     def tell(self) -> None:
         """Hand the engine the costs for its next views, where they changed."""
-        before = self._paths
-        found = self.paths()
-        if found is before:
-            return
+        if self.congestion.watched:
+            found = paths(self.bed.topology, self.congestion.left(self.rates.now(self.clock())), self.down)
+        else:
+            before, found = self._paths, self.paths()
+            if found is before:
+                return
         hosts = self.network.hosts
         index = {h: i for i, h in enumerate(hosts)}
         for values, name in ((found.delay, "delay"), (found.per_byte, "per_byte")):
@@ -78,6 +82,14 @@ class Grid:
 
     _delay: Any
     _per_byte: Any
+
+    def measure(self) -> None:
+        """Read what every direction has carried, as the network control does once a slot."""
+        if self.congestion.watched:
+            carried = self.engine.carried()
+            names = ((f"{k.a}->{k.b}", f"{k.b}->{k.a}") for k in self.bed.topology.links)
+            ways = [way for both in names for way in both]
+            self.congestion.read(self.clock(), dict(zip(ways, carried.tolist(), strict=True)))
 
     def _install(self) -> None:
         """The switches' flows: next hops around the links that are known to be down."""

@@ -142,6 +142,7 @@ class TwinWorld:
         now = self.now()
         self.books.absorb()
         self.meters.tick(now)
+        self.grid.measure()
         self.grid.tell()
         self.engine.push()
         services, waits = self.books.samples()
