@@ -194,7 +194,7 @@ class Runner:
             task.expired = True
             if task.attempts == 1:  # of several attempts an older one may still make it
                 self._resolve(task, "expired", None)
-        elif why in ("overflow", "no_route"):  # the next view may show a way
+        elif why in ("overflow", "no_route", "error"):  # the next view may show a way
             self._loop.call_later(self._interval, self._retry, task, task.attempts)
         else:
             self._retry(task, task.attempts)

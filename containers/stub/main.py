@@ -60,6 +60,8 @@ class Stub:
             service.on_view(message["v"], message["view"])
         elif kind == "resize":
             service.workers.resize(int(message["workers"]))
+        elif kind == "trouble":
+            service.trouble(float(message["pace"]), float(message["errors"]))
         elif kind == "drain":
             service.drain()
         else:

@@ -9,7 +9,7 @@ from common.inbound import Inbound
 from common.sender import Sender
 from common.wire import FAILED, FIN, REQUEST, RESULT, STATE_GET, Frame, Header, WireError, check_request
 
-from stub import health, state
+from stub import errors, health, state
 from stub.contention import BusyCounter
 from stub.joins import Joins
 from stub.pending import Pending
@@ -32,6 +32,7 @@ class Service:
         self.node: str = config["node"]
         self.inbound: set[Inbound] = set()
         self.ready = self.draining = False
+        self.errors, self._seed = float(config["errors"]), int(config["seed"])
         self._drained = self._stopped = False
         self._control_send = send
         self._interval = float(config["view_interval"])
@@ -46,6 +47,7 @@ class Service:
         self.workers = Workers(
             int(config["workers"]), self.pending, _rates(config, counter_path), self._early_drop, self._done, self._drop
         )
+        self.workers.pace = float(config["pace"])
         self._seen: dict[tuple[int, int, str], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -95,6 +97,10 @@ class Service:
         self._remember(key)
         self.telemetry.arrivals[h["src"]] += 1
         job = Job(h, h["deadline"], h["work"].get(stage, 0.0), now)
+        if errors.fails(self.errors, self._seed, task, attempt):
+            self.telemetry.row(h, now, None, now, "dropped", job.work)
+            self._fail(h, "error")
+            return
         if not self.pending.push(job):
             self.telemetry.row(h, now, None, now, "dropped", job.work)
             self._fail(h, "overflow")
@@ -177,6 +183,10 @@ class Service:
             for connection in self.inbound:
                 connection.acknowledge()
         self._check_drained()
+
+    def trouble(self, pace: float, errors: float) -> None:
+        """From now on services take `pace` times as long, and a share of requests fails."""
+        self.workers.pace, self.errors = pace, errors
 
     def drain(self) -> None:
         """Say drained as soon as nothing is here and nobody sends any more."""

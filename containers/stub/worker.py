@@ -56,6 +56,7 @@ class Workers:
         dropped: Callable[[Job, float], None],
     ) -> None:
         self.count = count
+        self.pace = 1.0  # factor on service times, of those begun from now on
         self.running: set[Job] = set()
         self._pending = pending
         self._rates = rates
@@ -79,7 +80,7 @@ class Workers:
             if job is None:
                 break
             now = self._loop.time()
-            seconds = self._rates.seconds(job.work)
+            seconds = self._rates.seconds(job.work) * self.pace
             if self._early_drop and now + seconds > job.deadline:
                 self._dropped(job, now)
                 continue
@@ -87,7 +88,7 @@ class Workers:
             self.running.add(job)
             self._publish()
             if self._rates.busy_mode:
-                self._loop.run_in_executor(None, _burn, job.work * self._rates.cpu_seconds).add_done_callback(
+                self._loop.run_in_executor(None, _burn, job.work * self.pace * self._rates.cpu_seconds).add_done_callback(
                     lambda _, job=job: self._finish(job)  # type: ignore[misc]
                 )
             else:

@@ -19,6 +19,7 @@ from testbed.record.folder import RunFolder
 from testbed.record.tables import STAGES, Names, Pile, TaskBook
 from testbed.run.bound import affordable
 from testbed.run.pulse import PulseTaker
+from testbed.run.recovery import LED_ROUND, NOTICED
 from testbed.run.shaker import Shaker
 from testbed.world.base import Event, TaskBatch, World
 
@@ -43,6 +44,7 @@ class Journey:
     moves: list[dict[str, Any]] = field(default_factory=list)
     ordered: Counter[str] = field(default_factory=Counter)  # actions of all decisions, by their class's name
     scaled: Counter[str] = field(default_factory=Counter)  # "out": starts and more workers; "in": drains and fewer
+    told: list[tuple[str, float]] = field(default_factory=list)  # (kind, s) of events that tell of a reaction
     invalid: list[str] = field(default_factory=list)
     interrupted: bool = False
     ended: float | None = None  # when the load ended, where hands may end it, s
@@ -185,6 +187,8 @@ class Loop:
 
     def _event(self, event: Event) -> None:
         self.folder.event(event.kind, event.planned, event.actual, **event.data)
+        if event.kind in NOTICED | LED_ROUND and event.actual is not None:
+            self.journey.told.append((event.kind, event.actual))
         if event.kind == "migrated":
             self.journey.moves.append(dict(event.data))
         if event.kind == "invalid":

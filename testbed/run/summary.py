@@ -12,6 +12,7 @@ from testbed.record.tables import Array, Pile
 from testbed.run.bound import of_tasks
 from testbed.run.loop import Journey, budgets_of
 from testbed.run.prepare import Prepared
+from testbed.run.recovery import recovery
 from testbed.verdict import claims
 from testbed.world.base import Track
 
@@ -29,8 +30,8 @@ def build(
     """The whole summary. world: World.measures(). tracks: the bandwidth played."""
     run = prepared.scenario.run
     start, end = run.warmup, run.warmup + run.duration
-    rows = journey.tasks.rows()
-    rows = rows[(start <= rows["at"]) & (rows["at"] < end)]
+    everything = journey.tasks.rows()
+    rows = everything[(start <= everything["at"]) & (everything["at"] < end)]
     rates, latencies = measures.by_type(rows, journey.names.types)
     lag = measures.quantile(rows["lag"], 0.99)
     summary: dict[str, Any] = {
@@ -47,6 +48,7 @@ def build(
         "on_time_rate_by_type": rates,
         "fluid_bound": _fluid_bound(prepared, journey, tracks),
         "on_time_rate_after_fault": _after_faults(rows, faults, end),
+        "recovery": recovery(everything, faults, journey.told, end),
         "latency_s": latencies,
         "cost": _cost(prepared, journey, start, end),
         "placement": _placement(placement, placement_s),

@@ -50,7 +50,7 @@ def _checks(s: Scenario, source: Source, topology: Topology | None, faults: Faul
         for i, entry in _items(lambda: s.bandwidth):
             yield network.selector(i, entry, topology)
         for i, fault in _items(lambda: s.faults):
-            yield checks_faults.fault_target(i, fault, topology, faults)
+            yield checks_faults.fault_target(i, fault, topology, faults, list(s.services))
     for i, claim in _items(lambda: s.claims):
         yield checks_claims.claim(i, claim, s)
     yield checks_claims.repeated(s)

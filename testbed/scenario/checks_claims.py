@@ -14,6 +14,8 @@ Mistakes = Iterator[tuple[Place, str]]
 #: Numbers of summary.json (design.md §6); <…> stands for a name.
 METRICS = (
     "on_time_rate", "on_time_rate_by_type.<task>", "on_time_rate_after_fault.<fault>", "fluid_bound",
+    "recovery.<fault>.seconds", "recovery.<fault>.dip", "recovery.<fault>.detect_s", "recovery.<fault>.reroute_s",
+    "recovery.<fault>.first_on_time_s",
     "tasks.offered", "tasks.completed", "tasks.on_time", "tasks.late", "tasks.lost",
     "lost_by.expired", "lost_by.refused", "lost_by.unanswered",
     "latency_s.<task>.p50", "latency_s.<task>.p95", "latency_s.<task>.p99",

@@ -87,7 +87,9 @@ def chains(scenario: Scenario) -> Mistakes:
             yield ("faults", i, "after"), "waits for itself, by way of the faults it comes after"
 
 
-def fault_target(index: int, value: Fault, topology: Topology, catalogue: FaultCatalogue | None) -> Mistakes:
+def fault_target(
+    index: int, value: Fault, topology: Topology, catalogue: FaultCatalogue | None, services: Sequence[str] = ()
+) -> Mistakes:
     """The target, and what else the fault's own parameters aim at."""
     roles: Sequence[str] = targets.ROLES
     also: list[tuple[Place, str]] = []
@@ -97,7 +99,7 @@ def fault_target(index: int, value: Fault, topology: Topology, catalogue: FaultC
         model, roles = catalogue[value.kind]
         also = [(("with", field, k), name) for field, k, name in _aimed(model, value)]
     for place, name in [(("target",), value.target), *also]:
-        message = targets.mistake(topology, name, roles)
+        message = targets.mistake(topology, name, roles, services)
         if message:
             yield ("faults", index, *place), message
 

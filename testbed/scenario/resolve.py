@@ -64,7 +64,7 @@ def resolve(scenario: Scenario, seed: int) -> Resolved:
         contention=scenario.run.contention,
         extra={"plan_load": scenario.plan_load},
     )
-    faults = tuple(targets.concrete(f, i, topology, seed) for i, f in enumerate(scenario.faults))
+    faults = tuple(targets.concrete(f, i, topology, seed, list(services)) for i, f in enumerate(scenario.faults))
     return Resolved(topology, model, true_weights(scenario.arrivals, seen, seed), faults)
 
 

@@ -1,4 +1,5 @@
-"""What a fault or a fluctuation can be aimed at: a name of the topology, or a selector drawn per seed."""
+"""What a fault or a fluctuation can be aimed at: a name of the topology, a service, the run's own control, or a
+selector drawn per seed."""
 
 from __future__ import annotations
 
@@ -10,17 +11,23 @@ from testbed.scenario.streams import stream
 from testbed.topology.model import Link, Topology
 
 ANY = "any "
-ROLES = ("link", "node", "ingress", "site")
+ROLES = ("link", "node", "ingress", "site", "service", "control")
 #: One direction of a link, "a->b"; a role for those kinds that can act on one.
 DIRECTION = "direction"
+#: What the run itself does: views, Docker calls, path control. A role, and its only name.
+CONTROL = "control"
 #: The node whose core services carry the most work by the placement: known once they are placed (testbed.run.prepare).
 BUSIEST = "busiest node"
 #: "any trunk": a link, but none of those that lead to a host.
-SELECTORS = {f"{ANY}{role}": role for role in ROLES} | {f"{ANY}trunk": "link", BUSIEST: "node"}
+SELECTORS = {f"{ANY}{role}": role for role in ROLES if role != CONTROL} | {f"{ANY}trunk": "link", BUSIEST: "node"}
 
 
-def names(topology: Topology, role: str) -> list[str]:
+def names(topology: Topology, role: str, services: Sequence[str] = ()) -> list[str]:
     """Names of one role, links by their own name "a--b"; role "trunk": the links between sites."""
+    if role == "service":
+        return list(services)
+    if role == CONTROL:
+        return [CONTROL]
     if role in ("link", "trunk"):
         return [k.name for k in topology.links if role == "link" or k.role == "trunk"]
     if role == DIRECTION:
@@ -30,11 +37,13 @@ def names(topology: Topology, role: str) -> list[str]:
     return [h.name for h in (topology.nodes if role == "node" else topology.ingresses)]
 
 
-def find(topology: Topology, target: str, roles: Sequence[str] = (*ROLES, DIRECTION)) -> str | None:
+def find(
+    topology: Topology, target: str, roles: Sequence[str] = (*ROLES, DIRECTION), services: Sequence[str] = ()
+) -> str | None:
     """The target's own name ("b--a" becomes "a--b"), or None where no such thing has one of the roles."""
     swapped = "--".join(reversed(target.split("--")))
     for role in roles:
-        known = names(topology, role)
+        known = names(topology, role, services)
         if target in known:
             return target
         if role == "link" and swapped in known:
@@ -42,37 +51,38 @@ def find(topology: Topology, target: str, roles: Sequence[str] = (*ROLES, DIRECT
     return None
 
 
-def mistake(topology: Topology, target: str, roles: Sequence[str]) -> str | None:
+def mistake(topology: Topology, target: str, roles: Sequence[str], services: Sequence[str] = ()) -> str | None:
     """Why the target can't be aimed at, or None."""
     selectors = [s for s, role in SELECTORS.items() if role in roles]
     if target in SELECTORS:
         if target not in selectors:
             return f"{target!r} is no target of this kind of fault. {nearest(target, selectors)}"
         role = "node" if target == BUSIEST else target.removeprefix(ANY)
-        return None if names(topology, role) else f"the topology {topology.name!r} has no {role}"
-    if find(topology, target, roles):
+        return None if names(topology, role, services) else f"the topology {topology.name!r} has no {role}"
+    if find(topology, target, roles, services):
         return None
-    known = [n for role in roles for n in names(topology, "trunk" if role == "link" else role) if role != DIRECTION]
-    elsewhere = next((r for r in ROLES if r not in roles and find(topology, target, (r,))), None)
+    shorter = ["trunk" if role == "link" else role for role in roles if role != DIRECTION]
+    known = [n for role in shorter for n in names(topology, role, services)]
+    elsewhere = next((r for r in ROLES if r not in roles and find(topology, target, (r,), services)), None)
     shown = [role for role in roles if role != DIRECTION]
     what = (
         f"{target!r} is {'an' if elsewhere == 'ingress' else 'a'} {elsewhere}, no target"
         if elsewhere
         else f"there is no {' or '.join(shown)} {target!r}"
     )
-    drawn = f"or, chosen per seed: {', '.join(selectors)}"
-    return f"{what} in the topology {topology.name!r}. {nearest(target, known)}; {drawn}"
+    drawn = f"; or, chosen per seed: {', '.join(selectors)}" if selectors else ""
+    return f"{what} in the topology {topology.name!r}. {nearest(target, known)}{drawn}"
 
 
-def concrete(fault: Fault, index: int, topology: Topology, seed: int) -> Fault:
+def concrete(fault: Fault, index: int, topology: Topology, seed: int, services: Sequence[str] = ()) -> Fault:
     """The fault with its target's own name; a selector is drawn from its own stream, BUSIEST waits for a placement."""
     if fault.target == BUSIEST:
         return fault
     if fault.target in SELECTORS:
-        known = names(topology, fault.target.removeprefix(ANY))
+        known = names(topology, fault.target.removeprefix(ANY), services)
         target: str | None = known[int(stream(seed, "fault", index).integers(len(known)))]
     else:
-        target = find(topology, fault.target)
+        target = find(topology, fault.target, services=services)
     return fault if target is None else fault.model_copy(update={"target": target})
 
 

@@ -118,7 +118,7 @@ class World(Protocol):
     """A place a scenario runs in."""
 
     name: str
-    #: What faults may change here, of what their NEEDS name: state, rate, delay, jitter, loss, duplicate, …
+    #: What faults may change here, of what their NEEDS name: state, rate, delay, loss, pause, pace, kill, errors, views, …
     can: frozenset[str]
 
     def cannot(self, scenario: Scenario, topology: Topology) -> list[str]:
@@ -160,6 +160,17 @@ class World(Protocol):
         node_state, an edge node, {up}: False: it has lost its services and all they held, and its link; it returns
         empty. That it is down, or up again, is known (Observation.dead, dead instances, paths) after the run's
         detection time.
+        node_pause, an edge node, {}: its services stand still with their sockets open, and go on where they were. What
+        is started there meanwhile runs.
+        node_cpu, an edge node, {keep}: that share of its processors; idle services take 1 / keep times as long.
+        pace, a service or an edge node, {factor}: on the times of services begun from now on.
+        kill, a service, {all}: its first instance by name, or all, end at once; that is known at once.
+        service_pause, a service, {all}: as node_pause, of instances.
+        errors, a service, {share}: of its requests, by task and attempt (containers/stub/errors.py), are answered with
+        a failure.
+        stale_view, "control", {}: no views are pushed, so nobody reports either.
+        docker_slow, "control", {delay}: nominal s before every Docker call.
+        controller_lost, "control", {}: no path control; paths stay as they are.
 
         Raises CannotRun for a verb or a shape it does not have; `cannot` says so beforehand.
         """

@@ -13,7 +13,7 @@ def test_every_file_is_a_whole_fault():
     assert {"nothing", "link_down", "bandwidth_drop", "load_spike", "node_crash"} <= set(found)
     for kind in kinds("testbed.faults"):
         module = load("testbed.faults", kind)
-        assert set(module.TARGETS) <= {"link", "direction", "node", "ingress", "site"}
+        assert set(module.TARGETS) <= {"link", "direction", "node", "ingress", "site", "service", "control"}
         assert callable(module.apply) and isinstance(module.NEEDS, frozenset)
         assert module.__doc__
 

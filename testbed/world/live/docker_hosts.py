@@ -12,6 +12,7 @@ import math
 import os
 import re
 import select
+import signal
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +57,7 @@ class DockerHosts:
         """folder: the run's (Names.folder). The daemon must answer; nothing is made yet."""
         self.names, self.ledger, self.image, self.folder = names, ledger, image, folder
         self.client = engine.connect()
-        self.api = self.client.api
+        self.api = engine.Late(self.client.api)
         info = self.api.info()
         self.cgroups = Cgroups(str(info.get("CgroupDriver", "cgroupfs")))
         self._maps_users = any("userns" in o or "rootless" in o for o in info.get("SecurityOptions") or ())
@@ -110,6 +111,14 @@ class DockerHosts:
     def cgroup(self, host: str) -> str:
         """Path of the host's cgroup below each hierarchy's root."""
         return f"{self.names.cgroup}/{_safe(host)}"
+
+    def limit(self, host: str, limits: Limits | None) -> None:
+        """Other limits for a node while it runs, or its own again (None)."""
+        self.cgroups.limit(self.pods[host].cgroup, limits or self._limits[host])
+
+    def limits(self, host: str) -> Limits:
+        """As the node was made."""
+        return self._limits[host]
 
     def node_folder(self, host: str) -> Path:
         """What the host's services see as /run/shaketable/node."""
@@ -185,6 +194,18 @@ class DockerHosts:
             return netns(started.pid) == 0
 
         return {started.id: bool(gone) for started, gone, _ in engine.each(kill, mine)}
+
+    def signal(self, id: str, number: int) -> bool:
+        """A signal to a service's first process, by the kernel; False when it has ended or was told to."""
+        with self._lock:
+            descriptor = self._alive.get(id)
+            if descriptor is None:
+                return False
+            try:
+                signal.pidfd_send_signal(descriptor, number)
+            except ProcessLookupError:
+                return False
+        return True
 
     def remove(self, ids: Iterable[str]) -> None:
         """Kill and remove these services' containers, in threads."""
@@ -271,6 +292,7 @@ class DockerHosts:
     def close(self) -> dict[str, float]:
         """Remove every container and cgroup of the run; may be called again. Returns their number and the times, s."""
         begin = time.monotonic()
+        self.api.seconds = 0.0
         for id in list(self._alive):
             self._forget(id)
         while self._pod_fds:

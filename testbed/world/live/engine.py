@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,6 +41,24 @@ def connect() -> DockerClient:
         return docker.DockerClient(base_url=where, timeout=TIMEOUT_S, version="auto")
     except docker.errors.DockerException as error:
         raise CannotRun(_unreachable(where.removeprefix("unix://"))) from error
+
+
+class Late:
+    """The daemon's API, each call `seconds` late (real)."""
+
+    def __init__(self, api: Any) -> None:
+        self._api, self.seconds = api, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._api, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **more: Any) -> Any:
+            time.sleep(self.seconds)
+            return found(*arguments, **more)
+
+        return call
 
 
 def _unreachable(socket_path: str) -> str:

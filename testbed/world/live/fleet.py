@@ -26,6 +26,7 @@ from testbed.world.darkness import Darkness
 from testbed.world.live.docker_hosts import GATEWAY, STUB, DockerHosts
 from testbed.world.live.hub import Hub, TargetSpec, wire_types
 from testbed.world.live.names import GATEWAY_PORT, SERVICE_PORT, address
+from testbed.world.troubles import Troubles
 
 READY_TIMEOUT = 30.0  # real s beyond the modelled start-up until an instance must have said ready
 BUSY_SHARE = 0.6  # of the machine's cores for busy services; the rest carries packets and control
@@ -78,6 +79,7 @@ class Fleet:
         self._light_cpu = self._spare_cpu()
         self._closing = False
         self.down_nodes: set[str] = set()  # crashed: nothing starts there
+        self.troubles = Troubles(bed.scenario.run.mode == "idle")
         self._dark = Darkness({m.name for m in bed.model.services()})
 
     def _spare_cpu(self) -> dict[str, float]:
@@ -157,7 +159,15 @@ class Fleet:
             "ready_at": time.monotonic() + startup,
             "busy_slot": i.slot,
             "mean": self.mean(i) * run.dilate,
+            "pace": self.troubles.pace(i.service, i.node),
+            "errors": self.troubles.errors(i.service),
+            "seed": self.bed.seed,
         }
+
+    def tell_troubles(self) -> None:
+        """Every instance hears what is in force on it."""
+        for i in list(self.instances.values()):
+            self.hub.trouble(i.id, self.troubles.pace(i.service, i.node), self.troubles.errors(i.service))
 
     def mean(self, i: Instance) -> float:
         """x̄ of the service on its node, uncontended, nominal s."""

@@ -63,6 +63,7 @@ class Hub:
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.AbstractServer | None = None
         self._drains: set[asyncio.Task[None]] = set()
+        self._held = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="hub", daemon=True)
 
     # -- life
@@ -167,6 +168,17 @@ class Hub:
 
         self._call(change)
 
+    def trouble(self, id: str, pace: float, errors: float) -> None:
+        """Factor on an instance's service times and share of its requests that fail, from now on."""
+
+        def change() -> None:
+            member = self._members.get(id)
+            if member is not None:
+                member.config.update(pace=pace, errors=errors)
+                send(member, {"t": "trouble", "pace": pace, "errors": errors})
+
+        self._call(change)
+
     def stop(self, id: str) -> None:
         """Ask a container to end (it reports what it still holds as lost)."""
         self._call(lambda: send(self._members[id], {"t": "stop"}) if id in self._members else None)
@@ -225,6 +237,17 @@ class Hub:
         """Nominal path costs, s and s per byte; negative or infinite: unreachable; pushed at once."""
         self._change(lambda: self._views.set_paths(endpoints, delay, per_byte))
 
+    def hold(self, held: bool) -> int:
+        """Push no view until told otherwise. Returns the version of the last one."""
+
+        def change() -> int:
+            self._held = held
+            if not held:
+                self._push()
+            return self._views.version
+
+        return self._call(change)
+
     def _change(self, change: Callable[[], None]) -> None:
         def both() -> None:
             change()
@@ -240,7 +263,9 @@ class Hub:
         self._push()
 
     def _push(self) -> None:
-        """A new view to every container that has read the former one."""
+        """A new view to every container that has read the former one, unless views are held back."""
+        if self._held:
+            return
         backlogs = {m.id: m.backlog for m in self._members.values()}
         short, long = self._views.next(backlogs)
         for member in self._members.values():

@@ -56,6 +56,7 @@ class PathControl:
         self._lock = threading.Lock()
         self._life = threading.Lock()  # of starting anew and stopping
         self._stopped = False
+        self.lost = False  # on purpose (`lose`)
         self._next = 0
 
     @property
@@ -156,12 +157,28 @@ class PathControl:
         def work() -> None:
             with self._life:
                 try:
-                    if not self._stopped:
+                    if not self._stopped and not self.lost:
                         self.restart()
                 except (CannotRun, OSError, TimeoutError) as error:
                     self._events.append({"t": "event", "kind": "failed", "error": str(error), "at": time.monotonic()})
 
         threading.Thread(target=work, name="openflow-restart", daemon=True).start()
+
+    def lose(self) -> bool:
+        """End the process until `find` starts it again; commands fail meanwhile. True: it is gone."""
+        self.lost = True
+        with self._life:
+            self._reap()
+        return not self.alive
+
+    def find(self) -> bool:
+        """Start it again, and wait until every switch has its flows. True: they all have."""
+        self.lost = False
+        with self._life:
+            if not self._stopped:
+                self.restart()
+                self.wait_connected()
+        return self.alive
 
     def stop(self) -> None:
         """End the process. Flows stay; removing the switches is not its business. May be called twice."""

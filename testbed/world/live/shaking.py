@@ -8,10 +8,14 @@ from typing import Any
 
 from testbed.errors import CannotRun
 from testbed.world.base import Disturbance
+from testbed.world.live.afflictions import Afflictions
 from testbed.world.live.crashes import Crashes
 from testbed.world.live.link_rates import LinkRates
 from testbed.world.live.network import Network
 from testbed.world.shaping import FIELDS
+from testbed.world.troubles import VERBS as TROUBLES
+
+SWITCHED = ("link_state", "node_state")  # undone by the opposite
 
 
 @dataclass
@@ -21,6 +25,7 @@ class Shaking:
     network: Network
     rates: LinkRates
     crashes: Crashes
+    afflictions: Afflictions
     clock: Callable[[], float]
     told: Callable[[], None]
     count: int = 0  # disturbances so far: each has a name of its own
@@ -34,13 +39,18 @@ class Shaking:
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
         d = disturbance
-        opposite = None if d.verb == "link_shape" else {"up": not d.shape["up"]}
+        opposite = {"up": not d.shape["up"]} if d.verb in SWITCHED else None
         _, ok, evidence = self._do(d.verb, d.target, d.id, opposite)
         words = f"{d.evidence}; reverted: {evidence}"
         return replace(d, reverted_at=self.clock(), verified=d.verified and ok, evidence=words)
 
     def _do(self, verb: str, target: str, name: str, shape: Mapping[str, Any] | None) -> tuple[str, bool, str]:
         """(what was shaken, by its own name; read back as wanted; what was read). shape None: take it away."""
+        if verb in TROUBLES:
+            return target, *self.afflictions.trouble(name, verb, target, shape)
+        fields, does = self.afflictions.verbs().get(verb, (frozenset(), None))
+        if does is not None and set(shape or ()) <= fields:
+            return target, *does(name, target, shape)
         if verb == "node_state" and shape and set(shape) == {"up"}:
             return target, *(self.crashes.restore(target) if shape["up"] else self.crashes.crash(target))
         if verb == "link_state" and shape and set(shape) == {"up"}:
@@ -49,8 +59,8 @@ class Shaking:
         if verb == "link_shape" and set(shape or ()) <= FIELDS:
             return self._reshape(target, name, shape)
         raise CannotRun(
-            f"the live world can't do {verb} {dict(shape or {})}; it has link_state {{up}}, node_state {{up}} and "
-            f"link_shape {{{', '.join(sorted(FIELDS))}}}"
+            f"the live world can't do {verb} {dict(shape or {})}; it has link_state {{up}}, node_state {{up}}, "
+            f"link_shape {{{', '.join(sorted(FIELDS))}}}, {', '.join(sorted({*TROUBLES, *self.afflictions.verbs()}))}"
         )
 
     def _reshape(self, target: str, name: str, shape: Mapping[str, Any] | None) -> tuple[str, bool, str]:

@@ -25,6 +25,7 @@ from testbed.topology.paths import paths
 from testbed.world.base import Bed, Disturbance, Event, TaskBatch, Track
 from testbed.world.congestion import Congestion
 from testbed.world.live import capabilities, engine, images
+from testbed.world.live.afflictions import Afflictions
 from testbed.world.live.crashes import Crashes
 from testbed.world.live.docker_hosts import DockerHosts, Limits
 from testbed.world.live.drift import Watch
@@ -72,7 +73,10 @@ class LiveWorld:
     """One run on this machine. say: one line of progress."""
 
     name = "live"
-    can = frozenset({"state", "rate", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt"})
+    can = frozenset(
+        {"state", "rate", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt", "pause", "cpu", "pace", "kill",
+         "errors", "views", "docker", "control"}
+    )  # fmt: skip
 
     def __init__(self, run_id: str, say: Callable[[str], None]) -> None:
         self.run_id, self.say = run_id, say
@@ -132,7 +136,8 @@ class LiveWorld:
         fleet = parts.fleet = Fleet(bed, hub, hosts, self.now, self._note)
         parts.watch = Watch(network, hosts)
         self._crashes = Crashes(network, hosts, fleet, self.now, run.detection)
-        self._shaking = Shaking(network, self._rates, self._crashes, self.now, self._push_paths)
+        self._afflictions = Afflictions(hosts, fleet, hub, control, run.dilate)
+        self._shaking = Shaking(network, self._rates, self._crashes, self._afflictions, self.now, self._push_paths)
         self._push_paths()
         self.say("starting services")
         starts = [a for a in bed.initial.actions if isinstance(a, Start)]
@@ -229,6 +234,8 @@ class LiveWorld:
             if name in self._parts.fleet.instances:
                 self._parts.fleet.died(name)
                 urgent = True
+            if name in self._afflictions.killed:
+                continue
             # nobody asked it to: what is measured now is not the scenario
             self._note(Event("invalid", None, self.now(), {"why": f"the container of {name} died"}))
         return urgent

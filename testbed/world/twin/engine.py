@@ -23,6 +23,8 @@ REQUEST, RESULT, FAILED, FETCH = range(4)  # kinds of transfers
 EXPIRED_WHY, RETRY_LATER, BROKEN = range(3)  # why a FAILED is sent: "expired"; "overflow", "no_route"; "broken"
 ON_TIME, LATE, EXPIRED, REFUSED, UNANSWERED = range(5)  # of tasks, as in testbed.record.tables
 DONE, DROPPED, LOST = range(3)  # of visits
+#: Stream of the draws of failures (containers/stub/errors.py).
+ERRORS = 1 << 20
 
 #: Tasks that are over: `task` is its place among all offered; latency NaN unless it came back.
 ANSWERS = np.dtype([("task", "i8"), ("latency", "f8"), ("attempts", "i8"), ("outcome", "i8")])
@@ -86,8 +88,21 @@ class Engine(Protocol):
         """It is known to be dead: out of the views with a new one at once, its tasks are sent again."""
         ...
 
+    def trouble(self, member: int, pace: float, errors: float) -> None:
+        """Services begun from now on take `pace` times as long; this share of requests to come fails, by task and
+        attempt (containers/stub/errors.py)."""
+        ...
+
+    def freeze(self, member: int, still: bool) -> None:
+        """It stands still: what comes waits at its door, what is over is over when it goes on. What it sent goes on."""
+        ...
+
     def push(self) -> None:
         """A new view to every sender."""
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Views are held back: no sender hears anything new, and nobody reports."""
         ...
 
     def fetch(self, source: int, member: int, size: float) -> None:

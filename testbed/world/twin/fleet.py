@@ -17,6 +17,7 @@ from controller.model import Light
 from controller.observation import InstanceState
 from testbed.world.base import Bed, Event
 from testbed.world.darkness import Darkness
+from testbed.world.troubles import Troubles
 from testbed.world.twin.calibration import Calibration
 from testbed.world.twin.engine import DRAINED, RELEASED, STATE, Engine, Signal
 from testbed.world.twin.layout import REPORT_AT
@@ -79,6 +80,7 @@ class Fleet:
         self.instances: dict[str, Instance] = {}
         self.names: dict[int, str] = {}  # of members
         self.down_nodes: set[str] = set()
+        self.troubles = Troubles(bed.scenario.run.mode == "idle")
         self._dilate = bed.scenario.run.dilate
         hosts = [*bed.topology.nodes, *bed.topology.ingresses]
         self._host = {h.name: k for k, h in enumerate(hosts)}
@@ -111,8 +113,17 @@ class Fleet:
         i = Instance(start.id, member, start.service, start.node, start.workers, asked_at=self.clock())
         self.instances[start.id] = i
         self.names[member] = start.id
+        self._trouble(i)
         self.known(start.id, self._service[start.service], self._host[start.node])
         return i
+
+    def _trouble(self, i: Instance) -> None:
+        self.engine.trouble(i.member, self.troubles.pace(i.service, i.node), self.troubles.errors(i.service))
+
+    def tell_troubles(self) -> None:
+        """Every instance hears what is in force on it."""
+        for i in self.instances.values():
+            self._trouble(i)
 
     def begin(self) -> None:
         """The initial instances, ready."""

@@ -150,7 +150,9 @@ class Grid:
         self.tell()
         self.engine.push()
         factors = "/".join(f"{self.rates.factor(lane):g}" for lane in self.rates.lanes(name))
-        return f"at {factors} of its rate in the twin"
+        delays = "/".join(f"{1e3 * self.rates.shape(lane).delay:g}" for lane in self.rates.lanes(name))
+        losses = "/".join(f"{100 * self.rates.shape(lane).loss:g}" for lane in self.rates.lanes(name))
+        return f"at {factors} of its rate, {delays} ms, {losses} % lost in the twin"
 
     # -- nodes
 
@@ -189,5 +191,5 @@ class Grid:
             return self.reshape(target, disturbance, shape)
         raise CannotRun(
             f"the twin can't do {verb} {dict(shape or {})}; it has link_state {{up}}, node_state {{up}} and link_shape "
-            f"{{{', '.join(sorted(SHAPES))}}}"
+            f"{{{', '.join(sorted(SHAPES))}}}; node_pause, node_cpu, pace, kill, service_pause, errors, stale_view"
         )

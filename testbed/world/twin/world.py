@@ -20,6 +20,7 @@ from testbed.record.tables import Rows, no_rows
 from testbed.scenario.model import Scenario
 from testbed.topology.model import Topology
 from testbed.world.base import Bed, Disturbance, Event, TaskBatch
+from testbed.world.twin.afflictions import Afflictions
 from testbed.world.twin.books import Books
 from testbed.world.twin.calibration import LIVE, Calibration
 from testbed.world.twin.choice import engine_for
@@ -61,7 +62,9 @@ class TwinWorld:
     kernel where it can be compiled."""
 
     name = "twin"
-    can = frozenset({"state", "rate", "delay", "jitter", "loss", "corrupt"})
+    can = frozenset(
+        {"state", "rate", "delay", "jitter", "loss", "corrupt", "pause", "cpu", "pace", "kill", "errors", "views"}
+    )
     engine: Engine
 
     def __init__(
@@ -85,6 +88,8 @@ class TwinWorld:
         self.books = Books(layout, bed.names, engine)
         self.fleet = Fleet(bed, engine, self.calibration, self.books.instance, self.now, self._at, self._events.append)
         self.grid = Grid(bed, layout.network, engine, self.fleet, self.now, self._at, self._events.append, self._call)
+        look = self.calibration.poll_s / run.dilate
+        self.afflictions = Afflictions(engine, self.fleet, self.now, self._at, self._call, look)
         self.meters = Meters(bed.topology, engine)
         self.fleet.begin()
         self._window = (run.warmup, run.duration)
@@ -170,14 +175,19 @@ class TwinWorld:
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
         self._shaken += 1
         name = f"{verb}:{target}#{self._shaken}"
-        evidence = self.grid.do(verb, target, name, shape)
+        evidence = self._do(verb, target, name, shape)
         return Disturbance(name, verb, target, dict(shape), self.now(), True, evidence)
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
         d = disturbance
-        opposite = None if d.verb == "link_shape" else {"up": not d.shape["up"]}
-        evidence = self.grid.do(d.verb, d.target, d.id, opposite)
+        opposite = {"up": not d.shape["up"]} if d.verb in ("link_state", "node_state") else None
+        evidence = self._do(d.verb, d.target, d.id, opposite)
         return replace(d, reverted_at=self.now(), evidence=f"{d.evidence}; reverted: {evidence}")
+
+    def _do(self, verb: str, target: str, name: str, shape: Mapping[str, Any] | None) -> str:
+        if self.afflictions.has(verb, shape):
+            return self.afflictions.do(verb, target, name, shape)
+        return self.grid.do(verb, target, name, shape)
 
     # -- facts
 

@@ -92,6 +92,8 @@ class Story:
         self.down: set[str] = set()
         self.alive: list[int] = []
         self.dead: list[int] = []
+        self.frozen: set[int] = set()
+        self.held = False
         self.count = 0
         self.log: list[Any] = []
         self.costs()
@@ -142,7 +144,7 @@ class Story:
 
     def happen(self) -> None:
         """One thing out of the ordinary."""
-        what = int(self.rng.integers(10))
+        what = int(self.rng.integers(14))
         links = self.topology.links
         link = int(self.rng.integers(len(links)))
         if what == 0:
@@ -175,6 +177,17 @@ class Story:
                 self.rng.choice([0.0, 0.1]),
             )
             self.engine.shape(2 * link + int(self.rng.integers(2)), float(delay), float(jitter), float(loss))
+
+        elif what == 10 and self.alive:
+            pace, errors = float(self.rng.choice([0.5, 1.0, 4.0])), float(self.rng.choice([0.0, 0.3, 1.0]))
+            self.engine.trouble(int(self.rng.choice(self.alive)), pace, errors)
+        elif what in (11, 12) and self.alive:
+            member = int(self.rng.choice(self.alive))
+            self.engine.freeze(member, member not in self.frozen)
+            self.frozen ^= {member}
+        elif what == 13:
+            self.held = not self.held
+            self.engine.hold(self.held)
 
     def leave(self, member: int) -> None:
         if self.engine.mark(member):

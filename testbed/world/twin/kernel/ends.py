@@ -6,7 +6,7 @@ import numpy as np
 
 from testbed.world.twin.engine import BROKEN, DRAINED, LOST
 from testbed.world.twin.kernel.build import jit
-from testbed.world.twin.kernel.instances import fail, free_visit, over, report, row, signal
+from testbed.world.twin.kernel.instances import fail, finish, free_visit, over, pump, receive, report, row, signal
 from testbed.world.twin.kernel.queues import pop
 from testbed.world.twin.kernel.sorting import by_serial, by_task
 from testbed.world.twin.kernel.state import GHOST, JOIN, QUEUED, ROW, RUNNING, State
@@ -24,7 +24,7 @@ def drain(s: State, i: int) -> None:
 def check_drained(s: State, i: int) -> None:
     """Say so when nothing is here, on its way here, or sent from here and not received."""
     m = s.m[i]
-    if m.told or m.dead or m.waiting > 0 or m.running > 0 or m.joins >= 0 or m.coming > 0 or m.owed > 0:
+    if m.told or m.dead or m.frozen or m.waiting > 0 or m.running > 0 or m.joins >= 0 or m.coming > 0 or m.owed > 0:
         return
     if m.rows >= 0:
         report(s, i)
@@ -54,6 +54,35 @@ def here(s: State, i: int, state: int) -> int:
             n += 1
     by_serial(s, n)
     return n
+
+
+@jit
+def freeze(s: State, i: int, still: bool) -> None:
+    """It stands still, or goes on (reference/instances.py, `thaw`)."""
+    m, now = s.m[i], s.g[0].now
+    if m.dead or (m.frozen != 0) == still:
+        return
+    m.frozen = still
+    if still:
+        return
+    n = 0
+    for k in range(here(s, i, RUNNING)):  # those whose time is over first: what ends begins others
+        if s.v[s.order[k]].until <= now:
+            s.held[n, 0] = s.order[k]
+            n += 1
+    for k in range(n):
+        finish(s, s.held[k, 0])
+    x = m.door
+    m.door = -1
+    while x >= 0:
+        following = s.x[x].next
+        s.g[0].flying -= 1
+        receive(s, x)
+        x = following
+    pump(s, i)
+    if m.late_report or m.asked:
+        m.late_report = 0
+        report(s, i)
 
 
 @jit

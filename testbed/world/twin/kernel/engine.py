@@ -109,10 +109,10 @@ class Kernel:
         m = s.m[member]
         for field, value in (
             ("host", host), ("service", service), ("workers", workers), ("milli", milli), ("speed", speed),
-            ("mean", mean), ("spare", spare), ("id_length", len(text)), ("silent", 1),
+            ("mean", mean), ("spare", spare), ("id_length", len(text)), ("silent", 1), ("pace", 1.0),
         ):  # fmt: skip
             m[field] = value
-        for field in ("queue", "joins", "rows", "taken", "recent"):
+        for field in ("queue", "joins", "rows", "taken", "recent", "door"):
             m[field] = -1
         s.ids[member, : len(text)] = list(text)
         return member
@@ -122,8 +122,14 @@ class Kernel:
 
     def resize(self, member: int, workers: int) -> None:
         self._s.m["workers"][member] = workers
-        if not self._s.m["dead"][member]:
+        if not self._s.m["dead"][member] and not self._s.m["frozen"][member]:
             self._ask(loop.PUMP, member)
+
+    def trouble(self, member: int, pace: float, errors: float) -> None:
+        self._s.m["pace"][member], self._s.m["errors"][member] = pace, errors
+
+    def freeze(self, member: int, still: bool) -> None:
+        self._ask(loop.FREEZE, member, int(still))
 
     def mark(self, member: int) -> bool:
         m = self._s.m[member]
@@ -132,7 +138,10 @@ class Kernel:
         return not m["watched"]
 
     def drain(self, member: int) -> None:
-        if not self._s.m["dead"][member]:
+        m = self._s.m[member]
+        if m["frozen"]:
+            m["asked"] = 1
+        elif not m["dead"]:
             self._ask(loop.DRAIN, member)
 
     def held(self, member: int) -> int:
@@ -150,6 +159,11 @@ class Kernel:
 
     def push(self) -> None:
         self._ask(loop.PUSH)
+
+    def hold(self, held: bool) -> None:
+        self._s.g["held_back"] = int(held)
+        if not held:
+            self._ask(loop.PUSH)
 
     def fetch(self, source: int, member: int, size: float) -> None:
         self._ask(loop.FETCHES, source, member, size)

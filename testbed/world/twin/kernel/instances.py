@@ -8,6 +8,7 @@ from testbed.world.twin.engine import (
     BROKEN,
     DONE,
     DROPPED,
+    ERRORS,
     EXPIRED_WHY,
     FAILED,
     LOST,
@@ -30,7 +31,7 @@ from testbed.world.twin.kernel.state import (
     TAKEN,
     State,
 )
-from testbed.world.twin.kernel.transfers import free, gone, send
+from testbed.world.twin.kernel.transfers import free, gone, send, uniform
 from testbed.world.twin.layout import FAILED_HEAD, RESULT_HEAD
 
 NAN = np.nan
@@ -78,10 +79,27 @@ def ask_later(s: State, i: int) -> None:
 
 
 @jit
+def wait_outside(s: State, x: int) -> None:
+    """It has come to one that stands still. It counts as flying still: it will need a visit's room."""
+    m = s.m[s.x[x].target]
+    s.g[0].flying += 1
+    s.x[x].state = TAKEN
+    s.x[x].next = -1
+    if m.door < 0:
+        m.door = x
+    else:
+        s.x[m.last_door].next = x
+    m.last_door = x
+
+
+@jit
 def receive(s: State, x: int) -> None:
     g, t = s.g[0], s.x[x]
     i = t.target
     m = s.m[i]
+    if m.frozen and not m.dead:
+        wait_outside(s, x)
+        return
     m.coming -= 1
     if m.dead:
         free(s, x)
@@ -105,7 +123,8 @@ def receive(s: State, x: int) -> None:
         s.v[v].serial = serial
     t.counted = 1
     m.counted += 1
-    if m.waiting >= s.rule[0].limit:
+    fails = m.errors > 0.0 and uniform(s.rule[0].seed, ERRORS, t.task + 1, t.attempt) < m.errors
+    if fails or m.waiting >= s.rule[0].limit:
         row(s, i, v, g.now, DROPPED)
         fail(s, i, t.task, t.attempt, RETRY_LATER)
         ask_later(s, i)
@@ -196,6 +215,7 @@ def pump(s: State, i: int) -> None:
         if m.milli:
             share = min(1.0, s.hosts[m.host].busy / 1000 / m.spare)
             seconds *= 1.0 + r.contention * (share * share)
+        seconds *= m.pace
         if r.early_drop and now + seconds > s.t[w.task].due:
             task, attempt = w.task, w.attempt
             row(s, i, v, now, DROPPED)
@@ -205,7 +225,8 @@ def pump(s: State, i: int) -> None:
         w.state = RUNNING
         m.running += 1
         s.hosts[m.host].busy += m.milli
-        plan(s, now + seconds + r.service, FINISH, v, w.serial)
+        w.until = now + seconds + r.service
+        plan(s, w.until, FINISH, v, w.serial)
 
 
 @jit
@@ -213,6 +234,8 @@ def finish(s: State, v: int) -> None:
     """The service of a running visit is over."""
     i = s.v[v].member
     m = s.m[i]
+    if m.frozen:
+        return
     m.running -= 1
     s.hosts[m.host].busy -= m.milli
     row(s, i, v, s.g[0].now, DONE)

@@ -10,7 +10,7 @@ import numpy as np
 from testbed.world.twin.engine import BROKEN, FAILED, FETCH, REQUEST, RESULT, STATE
 from testbed.world.twin.kernel.build import door, jit
 from testbed.world.twin.kernel.changes import forget, retime, set_lane, squeeze
-from testbed.world.twin.kernel.ends import bury, drain, held, kill, settle, stop
+from testbed.world.twin.kernel.ends import bury, drain, freeze, held, kill, settle, stop
 from testbed.world.twin.kernel.gateways import attempt, dispatch, failed, last_moment, lost, result, retry
 from testbed.world.twin.kernel.handle import as_state
 from testbed.world.twin.kernel.heap import drop_first, plan
@@ -36,7 +36,7 @@ from testbed.world.twin.kernel.state import (
 from testbed.world.twin.kernel.transfers import again, depart, free, hop, landed, mute, release, send, tail
 
 #: Questions to `ask`.
-RUN, PUSH, PUMP, DRAIN, HELD, STOP, KILL, BURY, FETCHES, OFFER, FORWARD, SQUEEZE, LANE, PLAN, RETIME = range(15)
+RUN, PUSH, PUMP, DRAIN, HELD, STOP, KILL, BURY, FETCHES, OFFER, FORWARD, SQUEEZE, LANE, PLAN, RETIME, FREEZE = range(16)
 
 
 @door
@@ -82,6 +82,8 @@ def ask(table: np.ndarray, what: int, a: int, b: int, x: float, times: np.ndarra
     elif what == OFFER:
         for k in range(len(times)):
             plan(s, times[k], DISPATCH, a + k, 0)
+    elif what == FREEZE:
+        freeze(s, a, b != 0)
     elif what == FORWARD:
         forward(s, a, g.now)
     elif what == RETIME:
@@ -146,7 +148,9 @@ def happen(s: State) -> None:
     elif kind == LAST:
         last_moment(s, a)
     elif kind == REPORT:
-        if s.m[a].due and not s.m[a].dead:
+        if s.m[a].due and s.m[a].frozen:
+            s.m[a].late_report = 1
+        elif s.m[a].due and not s.m[a].dead:
             report(s, a)
     elif kind == RTO:
         again(s, a)
@@ -181,8 +185,10 @@ def deliver(s: State, x: int) -> None:
 
 @jit
 def push(s: State) -> None:
-    """A new view to every sender."""
+    """A new view to every sender, unless views are held back."""
     g = s.g[0]
+    if g.held_back:
+        return
     for i in range(g.gateways, g.members):
         m = s.m[i]
         m.seen_workers = m.workers
@@ -205,7 +211,7 @@ def push(s: State) -> None:
     g.version += 1
     g.reported = g.answers
     for i in range(g.gateways, g.members):
-        if s.m[i].shown and not s.m[i].dead:
+        if s.m[i].shown and not s.m[i].dead and not s.m[i].frozen:
             see(s, i)
 
 
@@ -219,6 +225,13 @@ def undelivered(s: State, i: int) -> None:
         n += 1
         x = s.x[x].next
     s.m[i].taken = -1
+    x = s.m[i].door
+    while x >= 0:
+        s.g[0].flying -= 1
+        s.order[n] = x
+        n += 1
+        x = s.x[x].next
+    s.m[i].door = -1
     by_number(s, n)
     for k in range(n):
         acknowledge(s, s.x[s.order[k]].source, i)

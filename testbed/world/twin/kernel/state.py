@@ -24,7 +24,7 @@ GLOBALS = np.dtype(
     [(n, i) for n in (
         "planned", "sent", "serial", "version", "heap", "gateways", "members", "tasks", "flying", "stalls",
         "free_x", "free_v", "free_c", "free_b", "room_x", "room_v", "room_c", "room_b", "answers", "reported", "visits",
-        "signals", "doubts", "outbox", "last_out", "new_costs",
+        "signals", "doubts", "outbox", "last_out", "new_costs", "held_back",
     )]
     + [("now", f)]
 )  # fmt: skip
@@ -50,16 +50,16 @@ VISIT = np.dtype(
         "serial", "first", "task", "attempt", "stage", "member", "missing", "state", "outcome", "next", "below",
         "beside",
     )]
-    + [(n, f) for n in ("arrived", "started", "ended", "key")]
+    + [(n, f) for n in ("arrived", "started", "until", "ended", "key")]
 )  # fmt: skip
 MEMBER = np.dtype(
     [(n, i) for n in (
         "host", "service", "workers", "milli", "shown", "draining", "asked", "told", "dead", "gone", "watched",
         "running", "queue", "waiting", "joins", "coming", "owed", "bound", "due", "rows", "last_row", "taken",
         "last_taken", "counted", "fresh", "reported", "backlog", "busy", "silent", "recent", "last_recent",
-        "seen_workers", "seen_backlog", "seen_draining", "id_length",
+        "seen_workers", "seen_backlog", "seen_draining", "id_length", "frozen", "door", "last_door", "late_report",
     )]
-    + [(n, f) for n in ("speed", "mean", "spare")]
+    + [(n, f) for n in ("speed", "mean", "spare", "pace", "errors")]
 )  # fmt: skip
 TASK = np.dtype(
     [(n, i) for n in (
@@ -238,7 +238,7 @@ def fresh(layout: Layout) -> State:
     g["outbox"] = -1
     for pool in "xvcb":
         g["room_" + pool] = 64
-    s.m["queue"] = s.m["joins"] = s.m["rows"] = s.m["taken"] = s.m["recent"] = -1
+    s.m["queue"] = s.m["joins"] = s.m["rows"] = s.m["taken"] = s.m["recent"] = s.m["door"] = -1
     s.m["host"][:G] = layout.gateways
     _lay(s, layout)
     return s

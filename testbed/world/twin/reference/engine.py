@@ -47,6 +47,7 @@ class Reference:
         self.routed: list[dict[str, int]] = [{} for _ in layout.gateways]  # requests so far, by service
         self.answers: list[tuple[int, float, int, int]] = []
         self._reported = 0
+        self.held_back = False
         self.visits: list[tuple[int, float, float, float, int, int, int, int]] = []
         self.arrivals = np.zeros((len(layout.services), len(layout.network.domains)), np.int64)
         self.delay: list[list[float]] = []
@@ -99,8 +100,20 @@ class Reference:
     def resize(self, member: int, workers: int) -> None:
         i = self.instances[member]
         i.workers = workers
-        if not i.dead:
+        if not i.dead and not i.frozen:
             self.places.pump(i)
+        self._settle()
+
+    def trouble(self, member: int, pace: float, errors: float) -> None:
+        i = self.instances[member]
+        i.pace, i.errors = pace, errors
+
+    def freeze(self, member: int, still: bool) -> None:
+        i = self.instances[member]
+        if not i.dead and i.frozen != still:
+            i.frozen = still
+            if not still:
+                self.places.thaw(i)
         self._settle()
 
     def mark(self, member: int) -> bool:
@@ -110,8 +123,11 @@ class Reference:
         return not i.watched
 
     def drain(self, member: int) -> None:
-        if not self.instances[member].dead:
-            self.places.drain(self.instances[member])
+        i = self.instances[member]
+        if i.frozen:
+            i.asked = True
+        elif not i.dead:
+            self.places.drain(i)
         self._settle()
 
     def held(self, member: int) -> int:
@@ -141,8 +157,8 @@ class Reference:
 
     def _undelivered(self, i: Instance) -> None:
         """Requests sent to it and not acknowledged: their senders give them up, in the order they were sent."""
-        lost = sorted([*i.taken, *self.transfers.forget(i.member)], key=lambda x: x.number)
-        i.taken = []
+        lost = sorted([*i.taken, *i.door, *self.transfers.forget(i.member)], key=lambda x: x.number)
+        i.taken, i.door = [], []
         for x in lost:
             self.acknowledge(x.source, i.member)
         for x in lost:
@@ -214,7 +230,15 @@ class Reference:
         self._push()
         self._settle()
 
+    def hold(self, held: bool) -> None:
+        self.held_back = held
+        if not held:
+            self._push()
+        self._settle()
+
     def _push(self) -> None:
+        if self.held_back:
+            return
         targets: dict[str, list[routing.Target]] = {}
         for i in self.instances.values():
             if i.shown:
@@ -231,7 +255,7 @@ class Reference:
         self.local = [dict(book) for book in self.pending]
         self._reported = len(self.answers)
         for i in self.instances.values():
-            if i.shown and not i.dead:
+            if i.shown and not i.dead and not i.frozen:
                 self.places.see(i)
 
     def visit_over(self, member: int, v: Visit, ended: float, outcome: int) -> None:

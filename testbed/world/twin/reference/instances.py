@@ -6,8 +6,9 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from testbed.world.twin.engine import BROKEN, DONE, DRAINED, DROPPED, EXPIRED_WHY, LOST, RESULT, RETRY_LATER
+from testbed.world.twin.engine import BROKEN, DONE, DRAINED, DROPPED, ERRORS, EXPIRED_WHY, LOST, RESULT, RETRY_LATER
 from testbed.world.twin.layout import RESULT_HEAD
+from testbed.world.twin.reference.draws import uniform
 from testbed.world.twin.reference.transfers import Transfer
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Visit:
     bind: tuple[int, ...]
     arrived: float
     started: float = NAN
+    until: float = NAN  # when its service is over
     missing: int = 0  # bits of a join's predecessors
     reported: bool = False  # as arrived
 
@@ -50,6 +52,11 @@ class Instance:
     told: bool = False
     dead: bool = False
     gone: bool = False
+    pace: float = 1.0
+    errors: float = 0.0
+    frozen: bool = False
+    door: list[Transfer] = field(default_factory=list)  # requests that came while it was frozen
+    late_report: bool = False  # one fell due while it was frozen
     queue: list[tuple[float, int, Visit]] = field(default_factory=list)
     running: dict[int, Visit] = field(default_factory=dict)
     joins: dict[tuple[int, int, int], Visit] = field(default_factory=dict)
@@ -85,6 +92,9 @@ class Instances:
     # -- a request comes
 
     def receive(self, i: Instance, x: Transfer) -> None:
+        if i.frozen and not i.dead:
+            i.door.append(x)
+            return
         e = self.engine
         i.coming -= 1
         if i.dead:
@@ -104,7 +114,8 @@ class Instances:
             i.fresh.append(v)
         domain = int(e.layout.network.domain[x.start])
         i.counted[domain] = i.counted.get(domain, 0) + 1
-        if len(i.queue) >= self.rules.limit:
+        fails = i.errors > 0.0 and uniform(self.rules.seed, ERRORS, v.task + 1, v.attempt) < i.errors
+        if fails or len(i.queue) >= self.rules.limit:
             self._row(i, v, now, DROPPED)
             self._fail(i, v.task, v.attempt, RETRY_LATER)
             self._ask_later(i)
@@ -144,6 +155,7 @@ class Instances:
             if i.milli:
                 share = min(1.0, self.busy[i.host] / 1000 / i.spare)
                 seconds *= 1.0 + self.rules.contention * (share * share)
+            seconds *= i.pace
             if self.rules.early_drop and now + seconds > t.due:
                 self._row(i, v, now, DROPPED)
                 self._fail(i, v.task, v.attempt, EXPIRED_WHY)
@@ -151,11 +163,14 @@ class Instances:
             v.started = now
             i.running[v.serial] = v
             self.busy[i.host] += i.milli
-            self.engine.agenda.at(now + seconds + self.rules.service, self._finish, i, v)
+            v.until = now + seconds + self.rules.service
+            self.engine.agenda.at(v.until, self._finish, i, v)
 
     def _finish(self, i: Instance, v: Visit) -> None:
         if v.serial not in i.running:
             return  # the instance ended meanwhile
+        if i.frozen:
+            return  # over when it goes on
         del i.running[v.serial]
         self.busy[i.host] -= i.milli
         self._row(i, v, self.engine.agenda.now, DONE)
@@ -216,7 +231,9 @@ class Instances:
             self.engine.agenda.at(now + self.rules.report, self._report_due, i)
 
     def _report_due(self, i: Instance) -> None:
-        if i.due and not i.dead:
+        if i.due and i.frozen:
+            i.late_report = True
+        elif i.due and not i.dead:
             self.report(i)
 
     def report(self, i: Instance) -> None:
@@ -242,6 +259,20 @@ class Instances:
             e.acknowledge(x.source, i.member)
         self._ask_later(i)
 
+    def thaw(self, i: Instance) -> None:
+        """It goes on: services whose time is over end, then what came is read, then it reports what fell due."""
+        now = self.engine.agenda.now
+        for v in sorted(i.running.values(), key=lambda v: v.serial):
+            if v.until <= now and v.serial in i.running:
+                self._finish(i, v)
+        door, i.door = i.door, []
+        for x in door:
+            self.receive(i, x)
+        self.pump(i)
+        if i.late_report or i.asked:
+            i.late_report = False
+            self.report(i)
+
     # -- ends
 
     def drain(self, i: Instance) -> None:
@@ -255,7 +286,7 @@ class Instances:
 
     def check_drained(self, i: Instance) -> None:
         """Say so when nothing is here, on its way here, or sent from here and not received."""
-        if i.told or i.dead or i.queue or i.running or i.joins or i.coming or i.owed:
+        if i.told or i.dead or i.frozen or i.queue or i.running or i.joins or i.coming or i.owed:
             return
         if i.rows:
             self.report(i)
