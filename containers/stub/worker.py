@@ -88,7 +88,9 @@ class Workers:
             self.running.add(job)
             self._publish()
             if self._rates.busy_mode:
-                self._loop.run_in_executor(None, _burn, job.work * self.pace * self._rates.cpu_seconds).add_done_callback(
+                self._loop.run_in_executor(
+                    None, _burn, job.work * self.pace * self._rates.cpu_seconds
+                ).add_done_callback(
                     lambda _, job=job: self._finish(job)  # type: ignore[misc]
                 )
             else:

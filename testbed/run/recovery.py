@@ -41,9 +41,9 @@ def recovery(
             "detect_s": _first(told, NOTICED, a, b),
             "reroute_s": _first(told, LED_ROUND, a, b),
             "first_on_time_s": float(back.min()) - a if len(back) else None,
-            "base": found and found.base,
-            "dip": found and found.depth,
-            "seconds": found and found.recovery,
+            "base": found.base if found else None,
+            "dip": found.depth if found else None,
+            "seconds": found.recovery if found else None,
         }
     return out
 

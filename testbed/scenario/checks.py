@@ -49,8 +49,9 @@ def _checks(s: Scenario, source: Source, topology: Topology | None, faults: Faul
         yield network.weights(s.arrivals, topology)
         for i, entry in _items(lambda: s.bandwidth):
             yield network.selector(i, entry, topology)
+        services = [name for _, name in _items(lambda: list(s.services))]  # none where they are not read themselves
         for i, fault in _items(lambda: s.faults):
-            yield checks_faults.fault_target(i, fault, topology, faults, list(s.services))
+            yield checks_faults.fault_target(i, fault, topology, faults, services)
     for i, claim in _items(lambda: s.claims):
         yield checks_claims.claim(i, claim, s)
     yield checks_claims.repeated(s)

@@ -98,6 +98,8 @@ def fault_target(
             return
         model, roles = catalogue[value.kind]
         also = [(("with", field, k), name) for field, k, name in _aimed(model, value)]
+    if "service" in roles and not services:
+        return  # they have mistakes of their own
     for place, name in [(("target",), value.target), *also]:
         message = targets.mistake(topology, name, roles, services)
         if message:

@@ -118,7 +118,7 @@ class World(Protocol):
     """A place a scenario runs in."""
 
     name: str
-    #: What faults may change here, of what their NEEDS name: state, rate, delay, loss, pause, pace, kill, errors, views, …
+    #: What faults may change here, of what their NEEDS name: state, rate, delay, loss, pause, pace, kill, errors, …
     can: frozenset[str]
 
     def cannot(self, scenario: Scenario, topology: Topology) -> list[str]:

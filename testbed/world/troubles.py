@@ -41,7 +41,9 @@ class Troubles:
 
     def keep(self, node: str) -> float:
         """Share of the node's processors it has left."""
-        return math.prod(s["keep"] for verb, target, s in self._in_force.values() if (verb, target) == ("node_cpu", node))
+        return math.prod(
+            s["keep"] for verb, target, s in self._in_force.values() if (verb, target) == ("node_cpu", node)
+        )
 
 
 def chosen(instances: Mapping[str, str], service: str, every: bool) -> list[str]:

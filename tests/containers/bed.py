@@ -122,7 +122,8 @@ class Bed:
         base = {
             **{"types": self.types, "node": node, "service": service, "workers": workers, "port": port, "speed": 1.0},
             **{"contention": 0.0, "cpu_per_worker": 0, "light_cpu": 1.0, "mode": "idle", "cpu_seconds": 1.0},
-            **{"queue_limit": 1000, "state_bytes": 0, "state_from": None, "ready_at": 0.0, "busy_slot": 0, "pace": 1.0, "errors": 0.0, "seed": 1},
+            **{"queue_limit": 1000, "state_bytes": 0, "state_from": None, "ready_at": 0.0, "busy_slot": 0},
+            **{"pace": 1.0, "errors": 0.0, "seed": 1},
             **{"mean": 0.01, **self.run},
         }
         token = self.hub.expect(id, "stub", {**base, **config})

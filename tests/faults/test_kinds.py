@@ -10,6 +10,7 @@ from testbed.scenario.model import Fault
 from testbed.topology.build import build
 from testbed.topology.model import Topology
 from testbed.world.base import Disturbance
+from testbed.world.troubles import Troubles
 
 RING = build({"generator": "ring", "sites": 5, "nodes": ["big"]}, ["big"], 1)
 MESH = build({"generator": "metro", "clusters": 4, "nodes": ["big"]}, ["big"], 1)
@@ -122,3 +123,40 @@ def test_links_that_a_fault_touches_are_known_beforehand():
     assert timeline([crash], MESH)[0].links == tuple(k.name for k in MESH.links if MESH.nodes[0].name in (k.a, k.b))
     switch = Fault(kind="switch_crash", target="s1", **{"for": "1 s"})
     assert set(timeline([switch], MESH)[0].links) == cut("switch_crash", "s1", MESH)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "parameters", "verb", "shape"),
+    [
+        ("node_pause", "n1", {}, "node_pause", {}),
+        ("cpu_squeeze", "n1", {"keep": 0.2}, "node_cpu", {"keep": 0.2}),
+        ("slow_service", "cut", {"factor": 2}, "pace", {"factor": 2.0}),
+        ("service_kill", "cut", {}, "kill", {"all": False}),
+        ("service_hang", "cut", {"all": True}, "service_pause", {"all": True}),
+        ("service_errors", "cut", {"share": 0.1}, "errors", {"share": 0.1}),
+        ("stale_view", "control", {}, "stale_view", {}),
+        ("docker_slow", "control", {"delay": "300 ms"}, "docker_slow", {"delay": 0.3}),
+        ("controller_lost", "control", {}, "controller_lost", {}),
+    ],
+)
+def test_services_nodes_and_control(kind, target, parameters, verb, shape):
+    assert asked(kind, target, **parameters) == [(verb, target, shape)]
+
+
+def test_troubles_multiply_on_their_own_targets():
+    troubles = Troubles(idle=True)
+    troubles.set("a", "pace", "cut", {"factor": 3.0})
+    troubles.set("b", "pace", "n1", {"factor": 2.0})
+    troubles.set("c", "node_cpu", "n1", {"keep": 0.5})
+    troubles.set("d", "errors", "cut", {"share": 0.5})
+    troubles.set("e", "errors", "cut", {"share": 0.2})
+    assert troubles.pace("cut", "n1") == 12.0 and troubles.pace("cut", "n2") == 3.0
+    assert troubles.pace("see", "n1") == 4.0
+    assert troubles.errors("cut") == pytest.approx(0.6) and troubles.errors("see") == 0.0
+    assert troubles.keep("n1") == 0.5 and troubles.keep("n2") == 1.0
+    for name in "abcde":
+        troubles.set(name, "", "", None)
+    assert (troubles.pace("cut", "n1"), troubles.errors("cut"), troubles.keep("n1")) == (1.0, 0.0, 1.0)
+    busy = Troubles(idle=False)
+    busy.set("c", "node_cpu", "n1", {"keep": 0.5})
+    assert busy.pace("cut", "n1") == 1.0, "where a request burns its CPU, the quota alone makes it longer"

@@ -151,8 +151,8 @@ class Grid:
         self.engine.push()
         factors = "/".join(f"{self.rates.factor(lane):g}" for lane in self.rates.lanes(name))
         delays = "/".join(f"{1e3 * self.rates.shape(lane).delay:g}" for lane in self.rates.lanes(name))
-        losses = "/".join(f"{100 * self.rates.shape(lane).loss:g}" for lane in self.rates.lanes(name))
-        return f"at {factors} of its rate, {delays} ms, {losses} % lost in the twin"
+        lost = "/".join(f"{100 * self.rates.shape(lane).loss:g}" for lane in self.rates.lanes(name))
+        return f"at {factors} of its rate, {delays} ms, {lost} % lost in the twin"
 
     # -- nodes
 
