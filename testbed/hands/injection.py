@@ -28,7 +28,7 @@ def fault_of(request: Inject, prepared: Prepared, shaker: Shaker, number: int) -
     catalogue = catalogue_of_faults()
     found = [
         *checks_faults.kind_and_parameters((), fault, catalogue),
-        *checks_faults.fault_target(0, fault, topology, catalogue),
+        *checks_faults.fault_target(0, fault, topology, catalogue, list(prepared.scenario.services)),
     ]
     if found:
         raise _refused([(place[2:] if place[:1] == ("faults",) else place, words) for place, words in found])
@@ -39,7 +39,7 @@ def fault_of(request: Inject, prepared: Prepared, shaker: Shaker, number: int) -
     if fault.name in taken:
         raise _refused([(("name",), f"there is a fault called {fault.name!r} already: measures are kept by name")])
     name = fault.name or next(n for k in range(number + 1, number + 1000) if (n := f"{fault.kind}_h{k}") not in taken)
-    fault = targets.concrete(fault, SELECTED + number, topology, prepared.seed)
+    fault = targets.concrete(fault, SELECTED + number, topology, prepared.seed, list(prepared.scenario.services))
     fault = aimed(fault, prepared.resolved.model, prepared.placement)
     _bounded(fault, prepared, shaker)
     return fault.model_copy(update={"name": name, "at": max(shaker.world.now(), 0.0)})
