@@ -152,6 +152,19 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known of latencies better than by eq. (8); empty: nothing.
+
+    service: (service, node) → seconds of service, as measured. latency: (service, ingress, node) → L_mov, s. factor:
+    (service, ingress) → one factor per node, in the model's order, by which the planner's L_mov is wrong.
+    """
+
+    service: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    latency: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    factor: Mapping[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """Everything known before a run. load: tasks/s over all ingresses at 1×, planner's view."""
 
@@ -166,6 +179,7 @@ class Model:
     slot: float = 1.0
     contention: float = 1.0  # α of the contention term (1 + α u²)
     extra: Mapping[str, float] = field(default_factory=dict)
+    profile: Profile = Profile()
 
     def node(self, name: str) -> Node:
         return next(v for v in self.nodes if v.name == name)

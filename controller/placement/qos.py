@@ -95,6 +95,29 @@ def path_times(model: Model, services: tuple[Core, ...]) -> NDArray[np.float64]:
     return delay + sizes[:, None, None] * per_byte
 
 
+def latencies(
+    model: Model, services: tuple[Core, ...], net: NDArray[np.float64], profile: float
+) -> NDArray[np.float64]:
+    """L_mov (m, o, v) in seconds, eq. (8): net (m, o, v) and a service time, or what `Model.profile` knows better."""
+    known = model.profile
+    speed = np.array([v.speed for v in model.nodes])
+    service = np.array([profile * m.work / speed for m in services]).reshape(len(services), len(model.nodes))
+    node = {v.name: i for i, v in enumerate(model.nodes)}
+    ingress = {o.name: i for i, o in enumerate(model.ingresses)}
+    of = {m.name: k for k, m in enumerate(services)}
+    for (m, v), seconds in known.service.items():
+        if m in of:
+            service[of[m], node[v]] = seconds
+    late: NDArray[np.float64] = net + service[:, None, :]
+    for (m, o, v), seconds in known.latency.items():
+        if m in of:
+            late[of[m], ingress[o], node[v]] = seconds
+    for (m, o), factor in known.factor.items():
+        if m in of:
+            late[of[m], ingress[o]] *= np.array(factor)
+    return late
+
+
 def scores(late: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.float64]:
     """q_mov (m, o, v) in 0..1: 1 for no delay at all, 0 at the limit d_m (m,) and beyond, or where that isn't > 0."""
     limit = np.where(limits > 0, limits, 1.0)[:, None, None]

@@ -21,6 +21,8 @@ from controller.placement.tables import Mask, Tables
 LIKELIEST = 30
 #: Pairs (m, v) of a neighbourhood: enough for instances to change places, few enough to be solved at its root.
 PAIRS = 120
+#: Triples (m, o, v) of a neighbourhood, where a node is seen by many ingresses.
+TRIPLES = 2_000
 #: Branch-and-bound nodes of one neighbourhood, and of the rounding.
 NODES = 20
 #: A pair whose penalty exceeds this share of an instance's price is not tried in a neighbourhood.
@@ -151,7 +153,8 @@ def _neighbourhoods(t: Tables, near: Floats, width: int) -> Iterator[tuple[Mask,
     """(services (m,), nodes (v,)): so many services at a time on nodes near one another, PAIRS pairs together."""
     count, nodes = len(t.services), len(t.domain)
     turns = range(0, count, width)
-    size = max(4, PAIRS // width)
+    seen = t.serves.any(axis=0).sum() / nodes  # ingresses that a node may serve
+    size = max(4, min(PAIRS, int(TRIPLES / seen)) // width)
     left = np.ones(nodes, bool)
     while left.any():
         centre = int(np.nonzero(left)[0][0 if width % 4 == 1 else -1])

@@ -106,8 +106,7 @@ def tables(model: Model, parameters: PlacementParameters) -> Tables:
     spread = np.array([min(int(parameters.r), len(set(domain[row]))) for row in held], np.int64)
     kept = [_after_a_loss(cap[i], int(most[i])) for i in range(len(services))]
     net = qos.path_times(model, services)
-    work = np.array([m.work for m in services])[:, None, None]
-    late = net + parameters.profile * work / np.array([v.speed for v in model.nodes])  # eq. (8)
+    late = qos.latencies(model, services, net, parameters.profile)
     limits = qos.limits(model)
     return Tables(
         model=model,

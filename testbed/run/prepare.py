@@ -19,6 +19,7 @@ from testbed.load.bandwidth import Bins, tracks
 from testbed.load.shapes import intensities
 from testbed.load.tasks import TaskSource
 from testbed.load.trace import window
+from testbed.run.profile import told
 from testbed.scenario import loader, targets
 from testbed.scenario.model import Fault, Scenario
 from testbed.scenario.resolve import Resolved, resolve
@@ -138,6 +139,8 @@ def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask, hel
     text, digest = loader.text_and_hash(path, sets)
     seed = scenario.run.seed
     resolved = resolve(scenario, seed)
+    known = told(scenario.placement, resolved.model, seed)
+    resolved = replace(resolved, model=replace(resolved.model, profile=known))
     try:
         policy = policies.get(scenario.policy.name)
         parameters = {"plan_load": scenario.plan_load, **scenario.policy.parameters}

@@ -112,7 +112,7 @@ def _explained(error: ValidationError) -> list[tuple[Place, str]]:
 
 def _file_places(source: Source) -> list[Place]:
     """Where this scenario names files."""
-    places: list[Place] = [("topology",), ("arrivals", "trace", "file")]
+    places: list[Place] = [("topology",), ("arrivals", "trace", "file"), ("placement", "profile")]
     entries = get(source.data, ("bandwidth",))
     places += [("bandwidth", i, "file") for i in range(len(entries) if isinstance(entries, list) else 0)]
     return [p for p in places if isinstance(get(source.data, p), str)]

@@ -174,6 +174,13 @@ class Variation(Strict):
     speed: Fraction = 0.0
 
 
+class CorePlacement(Strict):
+    """What the placement is told of latencies: a file (testbed/run/profile.py), and by how much it is wrong."""
+
+    profile: str | None = None
+    profile_error: Fraction = 0.0
+
+
 class Run(Strict):
     warmup: Seconds = 10.0
     duration: PositiveSeconds = 40.0  # measured window, after the warm-up
@@ -245,6 +252,7 @@ class Scenario(Strict):
     load: Positive = 1.0
     plan_load: Positive = 1.0
     policy: PolicyChoice = PolicyChoice()
+    placement: CorePlacement = CorePlacement()
     bandwidth: list[Bandwidth] = []
     faults: list[Fault] = []
     safety: Safety = Safety()

@@ -27,6 +27,7 @@ SECTIONS = {
     "arrivals.mmpp": model.Mmpp,
     "arrivals.trace": model.ArrivalTrace,
     "policy": model.PolicyChoice,
+    "placement": model.CorePlacement,
     "bandwidth (a list)": model.Bandwidth,
     "faults (a list)": model.Fault,
     "faults.when and safety.stop (conditions)": model.When,
