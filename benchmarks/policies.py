@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from controller import policies
-from testbed.campaign.grid import Job, run_all, summary_of
+from testbed.campaign.grid import Job, check, run_all, summary_of
 from testbed.verdict.cells import Cell
 from testbed.verdict.intervals import Sample
 
@@ -48,14 +49,14 @@ MOVING = faults(
     *(fault("load_ramp", g, 14, 12, to=3.0) for g in GATEWAYS),
     *(fault("load_spike", g, 26, 10, factor=3.0) for g in GATEWAYS),
 )
-LOADS: dict[str, Sets] = {f"{k:g}×": (f"load={k}",) for k in (1.0, 1.5, 2.0, 2.5, 3.0)} | {"1→3→1×": (MOVING,)}
+LOADS: dict[str, Sets] = {**{f"{k:g}×": (f"load={k}",) for k in (1.0, 1.5, 2.0, 2.5, 3.0)}, "1→3→1×": (MOVING,)}
 #: What disturbs a run at 1.5× from 20 to 40 s; {node} and {trunk}: the most loaded ones of that seed without a fault.
 FAULTS: dict[str, Callable[[str, str], Sets]] = {
     "most loaded node crashes": lambda node, _: ("load=1.5", faults(fault("node_crash", node, 20, 20))),
     "most loaded trunk is cut": lambda _, trunk: ("load=1.5", faults(fault("link_down", trunk, 20, 20))),
     "trunks at 30 %": lambda *_: (
         "load=1.5",
-        faults(*(fault("bandwidth_drop", k, 20, 20, factor=0.3) for k in TRUNKS)),
+        faults(*(fault("bandwidth_drop", k, 20, 20, keep=0.3) for k in TRUNKS)),
     ),
     "1→3× for 20 s": lambda *_: (faults(*(fault("load_spike", g, 20, 20, factor=3.0) for g in GATEWAYS)),),
 }
@@ -76,16 +77,17 @@ class Runs:
         for policy, sets, seed in dict.fromkeys(wanted):
             cell = Cell((f"policy.name={policy}", *sets), seed)
             jobs[policy, sets, seed] = Job(SCENARIO, cell, "twin", self.folder / cell.name)
+        check(list(jobs.values()))
         failed = [o for o in run_all(list(jobs.values()), self.workers, _progress) if o.error]
         for outcome in failed:
-            print(f"{outcome.job.cell.name}: {outcome.error}")
+            print(f"{outcome.job.cell.name}: {outcome.error}", file=sys.stderr)
         found = {key: summary_of(job.folder) for key, job in jobs.items()}
         return {key: s for key, s in found.items() if s is not None}
 
 
 def _progress(ended: int, total: int, text: str) -> None:
     if ended % 50 == 0 or ended == total:
-        print(f"{ended} of {total}", flush=True)
+        print(f"{ended} of {total}", file=sys.stderr, flush=True)
 
 
 def interval(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> str:
