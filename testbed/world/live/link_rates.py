@@ -9,7 +9,7 @@ from typing import Any
 
 from testbed.topology.model import Link, Shape, Topology
 from testbed.world.base import Bed
-from testbed.world.live.links.base import Direction, Directions, LinkBackend, alike
+from testbed.world.live.links.base import Direction, Directions, LinkBackend, alike, queue_bytes
 from testbed.world.shaping import by_name, scaled, shaken
 
 RATE_TOLERANCE = 0.01  # relative, of a rate read back
@@ -96,7 +96,9 @@ class LinkRates:
         ok = True
         for found, way, *aims in zip(after[:2], WAYS, early, late, strict=True):
             ok &= any(abs(found.rate - aim) <= RATE_TOLERANCE * aim for aim in aims)
-            ok &= alike(found, replace(self._wire_shape(link.name, way), rate=found.rate))
+            wanted = self._wire_shape(link.name, way)
+            # a track moves the rate and not the queue, which is the shape's own
+            ok &= alike(found, replace(wanted, rate=found.rate, queue=queue_bytes(wanted)))
         return ok, "; ".join(
             f"{way}: {_words(a)} → {_words(b)}" for way, a, b in zip(WAYS, before[:2], after[:2], strict=True) if a != b
         )
