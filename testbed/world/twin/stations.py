@@ -30,6 +30,8 @@ from testbed.world.twin.engine import DONE, Engine
 from testbed.world.twin.layout import NOT_SHARED, Floats, Ints, Layout, Network, Rules, Types
 
 FAR = 1e15  # s: a deadline nobody meets
+CHUNK = 1000  # customers offered, and taken, at a time: what an engine holds follows those present, not all
+REPORTED = 100  # customers between two views
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,11 @@ def simulate(
     layout, table = _layout(stations, _rules(at, seed, np.inf if network == "store" else packet))
     machine = engine_for(layout, engine)
     _build(machine, layout, table, stations)
-    n, ones = len(at), np.ones(len(at))
-    machine.offer(np.zeros(n, np.int64), np.zeros(n, np.int64), at, ones * FAR, ones * 0.0, ones, work)
-    return _gather(machine, n, len(stations))
+    return _through(machine, at, np.full(len(at), FAR), work)
 
 
 def _rules(at: Floats, seed: int, packet: float) -> Rules:
-    span = max(float(at[-1]) if len(at) else 0.0, 1.0) / 20.0
+    span = max(float(at[-1]) if len(at) else 0.0, 1.0) / max(20.0, len(at) / REPORTED)
     return Rules(
         interval=span, report=0.7 * span, recent=3.0 * span, edf=False, limit=1 << 60, early_drop=False,
         admission=False, contention=0.0, grace_deadlines=1.0, grace=FAR, join_grace=FAR, seed=seed, rule=ESTIMATE,
@@ -140,25 +140,36 @@ def _layout(stations: Sequence[Station], rules: Rules) -> tuple[Layout, Ints]:
 
 
 def _build(machine: Engine, layout: Layout, table: Ints, stations: Sequence[Station]) -> None:
-    """One instance per station, all costs nothing, one view."""
+    """One instance per station, all costs nothing, one view. Without any wire they all stand where the source is."""
+    apart = any(s.wires for s in stations)
     hosts = len(layout.network.hosts)
     machine.set_costs(np.zeros((hosts, hosts)), np.zeros((hosts, hosts)))
     machine.set_next(table)
     for k, station in enumerate(stations):
-        machine.open(machine.add(station.name, k, k + 1, station.workers, 1.0, 1.0, 0, 1.0))
+        machine.open(machine.add(station.name, k, k + 1 if apart else 0, station.workers, 1.0, 1.0, 0, 1.0))
     machine.push()
 
 
-def _gather(machine: Engine, customers: int, stations: int) -> Times:
-    """Run until every customer is through, and order what was reported."""
-    out = np.full((3, customers, stations), np.nan)
-    left, until = customers * stations, 0.0
+def _through(machine: Engine, at: Floats, due: Floats, work: Floats) -> Times:
+    """Offer all customers, run until every one is through, and order what was reported. due [n]: relative, s."""
+    out = np.full((3, *work.shape), np.nan)
+    left, n = work.size, len(at)
+    for first in range(0, n, CHUNK):
+        part = slice(first, min(first + CHUNK, n))
+        zeros = np.zeros(part.stop - first)
+        none = zeros.astype(np.int64)
+        machine.offer(none, none, at[part], due[part], zeros, zeros + 1.0, work[part])
+        left -= _gather(machine, float(at[part][-1]), out)
     while left:
-        until = until * 2.0 + 1.0
-        machine.run(until)
-        _, visits, _ = machine.take()
-        visits = visits[visits["outcome"] == DONE]
-        for column, name in zip(out, ("arrived", "started", "ended"), strict=True):
-            column[visits["task"], visits["stage"]] = visits[name]
-        left -= len(visits)
+        left -= _gather(machine, machine.now * 2.0 + 1.0, out)
     return Times(*out)
+
+
+def _gather(machine: Engine, until: float, out: Floats) -> int:
+    """Run so far; how many visits were reported, whose times are in `out` now."""
+    machine.run(until)
+    _, visits, _ = machine.take()
+    visits = visits[visits["outcome"] == DONE]
+    for column, name in zip(out, ("arrived", "started", "ended"), strict=True):
+        column[visits["task"], visits["stage"]] = visits[name]
+    return len(visits)

@@ -143,9 +143,7 @@ def served(at: Floats, work: Floats, due: Floats, edf: bool, workers: int = 1) -
     layout, table = stations._layout(desk, replace(stations._rules(at, 1, 0.0), edf=edf))
     machine = Reference(layout)  # the compiled engine equals it, row for row
     stations._build(machine, layout, table, desk)
-    n, ones = len(at), np.ones(len(at))
-    machine.offer(np.zeros(n, np.int64), np.zeros(n, np.int64), at, due, 0.0 * ones, ones, work[:, None])
-    return stations._gather(machine, n, 1)
+    return stations._through(machine, at, due, work[:, None])
 
 
 def test_edf_and_fifo_do_the_same_work_and_only_edf_keeps_to_deadlines() -> None:

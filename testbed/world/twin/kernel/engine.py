@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from testbed.world.twin.engine import Signal
 from testbed.world.twin.kernel import loop
 from testbed.world.twin.kernel.handle import table_of
-from testbed.world.twin.kernel.state import TICK, State, fresh, longer, longer_pool, wider
+from testbed.world.twin.kernel.state import DISPATCH, EVENT, TICK, State, copy, fresh, longer, longer_pool, wider
 from testbed.world.twin.layout import Floats, Ints, Layout
-
-NONE = np.zeros(0)
 
 
 class Kernel:
@@ -21,7 +19,7 @@ class Kernel:
         self.layout = layout
         self._keep(fresh(layout))
         self._tracks: list[tuple[list[float], list[float]]] = [([0.0], [float(r)]) for r in layout.network.rate]
-        loop.ask(self._table, loop.PLAN, TICK, 0, 0.0, NONE)
+        loop.ask(self._table, loop.PLAN, TICK, 0, 0.0)
 
     @property
     def now(self) -> float:
@@ -67,6 +65,7 @@ class Kernel:
             s = s._replace(b=longer_pool(s.b, g, "b", b))
         for name, used in (
             ("events", g["heap"]),
+            ("lasts", g["lasts"]),
             ("answers", g["answers"]),
             ("visits", g["visits"]),
             ("doubts", g["doubts"]),
@@ -82,9 +81,9 @@ class Kernel:
         self._grow(self._room())
         return self._s
 
-    def _ask(self, what: int, a: int = 0, b: int = 0, x: float = 0.0, times: Floats = NONE) -> int:
+    def _ask(self, what: int, a: int = 0, b: int = 0, x: float = 0.0) -> int:
         self._roomy()
-        return int(loop.ask(self._table, what, a, b, x, times))
+        return int(loop.ask(self._table, what, a, b, x))
 
     # -- instances
 
@@ -178,8 +177,6 @@ class Kernel:
         if first + n > len(s.t):
             length = max(2 * len(s.t), first + n)
             s = s._replace(t=longer(s.t, length), work=longer(s.work, length))
-        if int(g["heap"]) + n + self._room() > len(s.events):
-            s = s._replace(events=longer(s.events, max(2 * len(s.events), int(g["heap"]) + 2 * n + self._room())))
         if s is not self._s:
             self._keep(s)
         t = s.t[first : first + n]
@@ -187,7 +184,23 @@ class Kernel:
         t["bindings"] = -1
         s.work[first : first + n, : work.shape[1]] = work
         g["tasks"] += n
-        self._ask(loop.OFFER, first, times=at + access + self.layout.rules.dispatch)
+        self._await(first, at + access + self.layout.rules.dispatch)
+
+    def _await(self, task: int, times: Floats) -> None:
+        """Tasks from this one on will come at these times. Of equal times the one offered first is the first."""
+        s, g, n = self._s, self._s.g[0], len(times)
+        waiting = s.coming[g["come"] : g["offered"]]
+        rows = np.zeros(len(waiting) + n, EVENT)
+        copy(rows, waiting)
+        new = rows[len(waiting) :]
+        new["time"], new["kind"] = times, DISPATCH
+        new["planned"], new["a"] = np.arange(g["planned"], g["planned"] + n), np.arange(task, task + n)
+        rows = rows[np.argsort(rows["time"], kind="stable")]
+        if len(rows) > len(s.coming):
+            self._keep(s._replace(coming=np.zeros(2 * len(rows), EVENT)))
+        copy(self._s.coming, rows)
+        g["planned"] += n
+        g["come"], g["offered"] = 0, len(rows)
 
     # -- network
 
@@ -233,7 +246,7 @@ class Kernel:
 
     def run(self, until: float) -> list[Signal]:
         room = self._room()
-        while loop.ask(self._table, loop.RUN, room, 0, until, NONE):
+        while loop.ask(self._table, loop.RUN, room, 0, until):
             room = max(room, self._room())
             self._grow(room)
         g = self._s.g[0]

@@ -6,10 +6,10 @@ import numpy as np
 
 from testbed.world.twin.engine import EXPIRED, EXPIRED_WHY, LATE, ON_TIME, REFUSED, RELEASED, RETRY_LATER, UNANSWERED
 from testbed.world.twin.kernel.build import jit
-from testbed.world.twin.kernel.heap import plan
+from testbed.world.twin.kernel.heap import plan, plan_last
 from testbed.world.twin.kernel.instances import request, signal
 from testbed.world.twin.kernel.routing import choose, completion, route, total_in
-from testbed.world.twin.kernel.state import AGAIN, LAST, RETRY, State
+from testbed.world.twin.kernel.state import AGAIN, RETRY, State
 
 NAN = np.nan
 
@@ -19,7 +19,7 @@ def dispatch(s: State, task: int) -> None:
     """The access phase is over: admit and send."""
     t, r, now = s.t[task], s.rule[0], s.g[0].now
     t.sent = 1
-    plan(s, t.due + min(r.grace_deadlines * (t.due - t.at), r.grace), LAST, task, 0)
+    plan_last(s, t.due + min(r.grace_deadlines * (t.due - t.at), r.grace), task)
     if r.admission and not now + completion(s, t.gateway, t.type, t.size) <= t.due:
         resolve(s, task, REFUSED, NAN)
         return

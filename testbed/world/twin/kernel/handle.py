@@ -64,9 +64,12 @@ def _array(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any:
     """Load address and lengths, and put an array together."""
     integer = ir.IntType(64)
     table = builder.bitcast(value, integer.as_pointer())
+    nothing = builder.module.add_metadata([])  # no table changes while compiled code runs: load once, keep
 
     def load(j: int) -> Any:
-        return builder.load(builder.gep(table, [integer(WIDTH * PLACE[attr] + j)]))
+        found = builder.load(builder.gep(table, [integer(WIDTH * PLACE[attr] + j)]))
+        found.set_metadata("invariant.load", nothing)
+        return found
 
     kind = ARRAYS[attr]
     size = context.get_constant(types.intp, from_size(kind.dtype, context))

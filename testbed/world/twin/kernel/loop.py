@@ -13,18 +13,16 @@ from testbed.world.twin.kernel.changes import forget, retime, set_lane, squeeze
 from testbed.world.twin.kernel.ends import bury, drain, freeze, held, kill, settle, stop
 from testbed.world.twin.kernel.gateways import attempt, dispatch, failed, last_moment, lost, result, retry
 from testbed.world.twin.kernel.handle import as_state
-from testbed.world.twin.kernel.heap import drop_first, plan
+from testbed.world.twin.kernel.heap import COMING, EVENTS, LASTS, first, plan, remove
 from testbed.world.twin.kernel.instances import acknowledge, fail, finish, pump, receive, report, see, signal
 from testbed.world.twin.kernel.lanes import forward
 from testbed.world.twin.kernel.sorting import by_number
 from testbed.world.twin.kernel.state import (
     AGAIN,
     DELIVER,
-    DISPATCH,
     FINISH,
     FLYING,
     HEAD,
-    LAST,
     REPORT,
     RETRY,
     RTO,
@@ -36,22 +34,23 @@ from testbed.world.twin.kernel.state import (
 from testbed.world.twin.kernel.transfers import again, depart, free, hop, landed, mute, release, send, tail
 
 #: Questions to `ask`.
-RUN, PUSH, PUMP, DRAIN, HELD, STOP, KILL, BURY, FETCHES, OFFER, FORWARD, SQUEEZE, LANE, PLAN, RETIME, FREEZE = range(16)
+RUN, PUSH, PUMP, DRAIN, HELD, STOP, KILL, BURY, FETCHES, FORWARD, SQUEEZE, LANE, PLAN, RETIME, FREEZE = range(15)
 
 
 @door
-def ask(table: np.ndarray, what: int, a: int, b: int, x: float, times: np.ndarray) -> int:
-    """One of the questions above to the state behind a table (handle.py); a, b, x and times as it needs them.
+def ask(table: np.ndarray, what: int, a: int, b: int, x: float) -> int:
+    """One of the questions above to the state behind a table (handle.py); a, b and x as it needs them.
 
     RUN: until x, or until a signal. 1: it stopped because a pool has fewer than `a` free rows left.
     """
     s = as_state(table)
     g = s.g[0]
     if what == RUN:
-        while g.signals == 0 and g.heap > 0 and s.events[0].time <= x:
+        while g.signals == 0:
             if not roomy(s, a):
                 return 1
-            happen(s)
+            if not happen(s, x):
+                break
         if g.signals == 0 and g.now < x:
             g.now = x
     elif what == PUSH:
@@ -79,9 +78,6 @@ def ask(table: np.ndarray, what: int, a: int, b: int, x: float, times: np.ndarra
         lost(s, a, n)
     elif what == FETCHES:
         send(s, FETCH, a, b, x, 0.0, 0, 0, 0, 0, -1)
-    elif what == OFFER:
-        for k in range(len(times)):
-            plan(s, times[k], DISPATCH, a + k, 0)
     elif what == FREEZE:
         freeze(s, a, b != 0)
     elif what == FORWARD:
@@ -110,6 +106,7 @@ def roomy(s: State, room: int) -> bool:
         and g.room_b >= room
         and g.doubts + room <= len(s.doubts)
         and g.heap + room <= len(s.events)
+        and g.lasts < len(s.lasts)
         and g.answers + room <= len(s.answers)
         and g.visits + room <= len(s.visits)
     )
@@ -125,12 +122,43 @@ def rest(s: State) -> None:
 
 
 @jit
-def happen(s: State) -> None:
-    """The next event."""
+def happen(s: State, until: float) -> bool:
+    """The next event, if it is due."""
+    g, at = s.g[0], first(s)
+    if at == EVENTS:
+        if s.events[0].time > until:
+            return False
+        event(s)
+    elif at == COMING:
+        e = s.coming[g.come]
+        if e.time > until:
+            return False
+        g.now = e.time
+        g.come += 1
+        dispatch(s, e.a)
+    elif at == LASTS:
+        e = s.lasts[0]
+        if e.time > until:
+            return False
+        g.now = e.time
+        task = e.a
+        g.lasts -= 1
+        remove(s.lasts, g.lasts)
+        last_moment(s, task)
+    else:
+        return False
+    rest(s)
+    return True
+
+
+@jit
+def event(s: State) -> None:
+    """One of those that are neither a task's first nor its last moment."""
     g, e = s.g[0], s.events[0]
     g.now = e.time
     kind, a, b = e.kind, e.a, e.b
-    drop_first(s)
+    g.heap -= 1
+    remove(s.events, g.heap)
     if kind == HEAD:
         if s.x[a].head_stamp == b:
             hop(s, a)
@@ -143,10 +171,6 @@ def happen(s: State) -> None:
     elif kind == FINISH:
         if s.v[a].state == RUNNING and s.v[a].serial == b:
             finish(s, a)
-    elif kind == DISPATCH:
-        dispatch(s, a)
-    elif kind == LAST:
-        last_moment(s, a)
     elif kind == REPORT:
         if s.m[a].due and s.m[a].frozen:
             s.m[a].late_report = 1
@@ -162,7 +186,6 @@ def happen(s: State) -> None:
     elif kind == TICK:
         plan(s, g.now + s.rule[0].interval, TICK, 0, 0)
         push(s)
-    rest(s)
 
 
 @jit

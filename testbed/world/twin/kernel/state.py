@@ -22,9 +22,9 @@ i, f = "i8", "f8"
 #: One row: clock, counters, heads of free lists (x: transfers, v: visits, c: connections, b: bindings).
 GLOBALS = np.dtype(
     [(n, i) for n in (
-        "planned", "sent", "serial", "version", "heap", "gateways", "members", "tasks", "flying", "stalls",
-        "free_x", "free_v", "free_c", "free_b", "room_x", "room_v", "room_c", "room_b", "answers", "reported", "visits",
-        "signals", "doubts", "outbox", "last_out", "new_costs", "held_back",
+        "planned", "sent", "serial", "version", "heap", "come", "offered", "lasts", "gateways", "members", "tasks",
+        "flying", "stalls", "free_x", "free_v", "free_c", "free_b", "room_x", "room_v", "room_c", "room_b", "answers",
+        "reported", "visits", "signals", "doubts", "outbox", "last_out", "new_costs", "held_back",
     )]
     + [("now", f)]
 )  # fmt: skip
@@ -93,6 +93,8 @@ class State(NamedTuple):
     g: Table
     rule: Table
     events: Table
+    coming: Table  # of the tasks offered, in order; those before g.come have come
+    lasts: Table  # last moments
     x: Table  # transfers
     x_bind: Table  # [transfer, join]
     hops: Table  # [transfer, hop]
@@ -139,6 +141,8 @@ DTYPES: dict[str, tuple[np.dtype[Any], int]] = {
     "g": (GLOBALS, 1),
     "rule": (RULE, 1),
     "events": (EVENT, 1),
+    "coming": (EVENT, 1),
+    "lasts": (EVENT, 1),
     "x": (TRANSFER, 1),
     "x_bind": (WHOLE, 2),
     "hops": (HOP, 2),
@@ -194,6 +198,8 @@ def fresh(layout: Layout) -> State:
         g=np.zeros(1, GLOBALS),
         rule=_rules(layout),
         events=np.zeros(256, EVENT),
+        coming=np.zeros(64, EVENT),
+        lasts=np.zeros(256, EVENT),
         x=_pool(np.zeros(64, TRANSFER)),
         x_bind=whole(64, k.width),
         hops=np.zeros((64, 8), HOP),
@@ -294,8 +300,13 @@ def _crc_table() -> Ints:
 def longer(rows: Table, length: int) -> Table:
     """The rows, and zeros after them, along the first axis."""
     out = np.zeros((length, *rows.shape[1:]), rows.dtype)
-    out[: len(rows)] = rows
+    copy(out, rows)
     return out
+
+
+def copy(out: Table, rows: Table) -> None:
+    """The rows to the first of `out`, as bytes: NumPy would go through every field of every row."""
+    out.reshape(-1).view(np.uint8)[: rows.nbytes] = rows.reshape(-1).view(np.uint8)
 
 
 def longer_pool(rows: Table, g: Any, pool: str, length: int) -> Table:
