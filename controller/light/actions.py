@@ -22,7 +22,7 @@ class Wanted:
     """Target of one service: node → workers, and what its reasons are made of when something has to change.
 
     numbers: of the service, and by pool (docs/mathematics.md, eq. (25)); local: demand by cluster, per s; pools: name →
-    clusters; homes: node → cluster; gains: node → why a change that was not forced pays.
+    clusters; pool_of: cluster → pool; homes: node → cluster; gains: node → why a change that was not forced pays.
     """
 
     service: str
@@ -30,12 +30,13 @@ class Wanted:
     numbers: Mapping[str, Any]
     local: Mapping[str, float]
     pools: Mapping[str, Sequence[str]]
+    pool_of: Mapping[str, str]
     homes: Mapping[str, str]
     gains: Mapping[str, str]
 
     def reason(self, node: str) -> str:
         """Why this many workers stand on `node`."""
-        pool = next(name for name, clusters in self.pools.items() if self.homes[node] in clusters)
+        pool = self.pool_of[self.homes[node]]
         n, own = self.numbers, self.numbers[pool]
         text = (
             f"{self.service}: {own['demand']:.1f}/s in {pool} ("

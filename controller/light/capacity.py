@@ -45,13 +45,14 @@ class Table:
 
     def exponent(self, rho: float) -> float:
         """u*(ρ) by linear interpolation; 0 from ρ = 1 on."""
+        known, u = self.rho, self.u
         if rho >= 1.0:
             return 0.0
-        if rho <= self.rho[0]:
-            return self.u[0]
-        i = bisect_left(self.rho, rho)
-        left, right = self.rho[i - 1], self.rho[i]
-        return self.u[i - 1] + (self.u[i] - self.u[i - 1]) * (rho - left) / (right - left)
+        if rho <= known[0]:
+            return u[0]
+        i = bisect_left(known, rho)
+        left, right = known[i - 1], known[i]
+        return u[i - 1] + (u[i] - u[i - 1]) * (rho - left) / (right - left)
 
 
 def table(samples: Sequence[float], prior: Law, prior_mean: float, wanted: int = 1000, z: float = 1.645) -> Table:
@@ -152,17 +153,22 @@ def violations(demand: float, budget: float, capacity: Table, limit: int) -> lis
     return list(islice(each_violation(demand, budget, capacity), limit))
 
 
-def each_violation(demand: float, budget: float, capacity: Table) -> Iterator[float]:
-    """ψ(1), ψ(2), … without end: as far as somebody wants to know."""
-    a = demand * capacity.mean
+def each_violation(demand: float, budget: float, capacity: Table, skip: int = 0) -> Iterator[float]:
+    """ψ(skip + 1), ψ(skip + 2), … without end: as far as somebody wants to know."""
+    mean, exponent = capacity.mean, capacity.exponent
+    a = demand * mean
     b, p = 1.0, 0
+    if a <= 0.0:
+        while True:
+            yield 0.0
     while True:
         p += 1
-        if a <= 0.0:
-            yield 0.0
+        ab = a * b
+        b = ab / (p + ab)
+        if p <= skip:
             continue
-        b = a * b / (p + a * b)
         if a >= p:
             yield 1.0
         else:
-            yield min(1.0, _c(b, a / p) * math.exp(-p * capacity.exponent(a / p) * budget / capacity.mean))
+            rho = a / p
+            yield min(1.0, _c(b, rho) * math.exp(-p * exponent(rho) * budget / mean))

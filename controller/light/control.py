@@ -138,7 +138,7 @@ def _service(
     state, local, found = slot.state, slot.state.local[m.name], slot.index
     table = state.tables[m.name]
     radius = max(state.parameters.pool_radius, table.mean / 2)
-    groups = {measure.pool_name(g): g for g in demand.pools(found.domains, slot.ways.between, local, radius)}
+    groups = {measure.pool_name(g): g for g in demand.pools(found.domains, slot.ways.near(radius), local)}
     rates = {
         name: measure.pooled(found.model, state, m.name, g, slot.observation, slot.slots) for name, g in groups.items()
     }
@@ -165,7 +165,8 @@ def _service(
         "mean": table.mean, "budget": state.budgets[m.name], "epsilon": found.targets[m.name],
         "relaxed": state.relaxed[m.name], "Z": state.queues[m.name], "violation_rate": state.rates[m.name],
     }  # fmt: skip
-    return Wanted(m.name, workers, numbers, local, groups, found.domain_of, gains), rates, recent, numbers
+    pool_of = {g: name for name, pool in groups.items() for g in pool}
+    return Wanted(m.name, workers, numbers, local, groups, pool_of, found.domain_of, gains), rates, recent, numbers
 
 
 def _pool(

@@ -44,24 +44,27 @@ def safe(demand: float, slot: float, deviations: float, backlog: float) -> float
     return demand + deviations * math.sqrt(max(demand, 0.0) / slot) + backlog
 
 
-def pools(
-    domains: Sequence[str], between: Array, demand: Mapping[str, float], radius: float
-) -> tuple[tuple[str, ...], ...]:
+def near(between: Array, radius: float) -> tuple[int, ...]:
+    """Per cluster, those at most `radius` (s) away as bits: bit k is cluster k. between: propagation, s."""
+    return tuple(sum(1 << k for k in np.flatnonzero(row).tolist()) for row in between <= radius)
+
+
+def pools(domains: Sequence[str], near: Sequence[int], demand: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
     """Groups of clusters whose senders share workers: leaders by falling demand, others join the first leader near.
 
-    between: propagation between the representatives of two clusters, the longer way, s. Near: at most `radius`, s.
-    Every cluster is in exactly one group.
+    near: of `near`, over the representatives of the clusters, the longer way. Every cluster is in exactly one group.
     """
-    near = between <= radius
-    groups: dict[int, list[int]] = {}
-    first = np.full(len(domains), -1)  # the leader that reaches each cluster, the earliest one
-    for k in sorted(range(len(domains)), key=lambda k: (-demand.get(domains[k], 0.0), domains[k])):
-        if first[k] < 0:
-            groups[k] = []
-            first[near[k] & (first < 0)] = k
-            first[k] = k
-        groups[int(first[k])].append(k)
-    return tuple(tuple(domains[k] for k in group) for group in groups.values())
+    groups: list[tuple[int, list[str]]] = []  # the clusters that are the leader's, as bits; those come to so far
+    free = (1 << len(domains)) - 1
+    for _, g, k in sorted((-demand.get(g, 0.0), g, k) for k, g in enumerate(domains)):
+        bit = 1 << k
+        if free & bit:
+            own = near[k] & free | bit
+            free &= ~own
+            groups.append((own, [g]))
+        else:
+            next(names for own, names in groups if own & bit).append(g)
+    return tuple(tuple(names) for _, names in groups)
 
 
 def task_rates(model: Model, load: float) -> dict[str, dict[str, float]]:

@@ -113,6 +113,11 @@ class Index:
         return {m.name: m for m in self.model.services()}
 
     @cached_property
+    def needs(self) -> Mapping[str, tuple[float, float, bool]]:
+        """Service → CPU and memory of an instance (core: True) or of one worker (False)."""
+        return {m.name: (m.cpu, m.memory, isinstance(m, Core)) for m in self.model.services()}
+
+    @cached_property
     def turn(self) -> Mapping[str, int]:
         """Light service → its number: whose turn it is in a slot."""
         return {m.name: k for k, m in enumerate(self.model.light)}
@@ -153,6 +158,16 @@ class Ways:
     out: Array  # and send
 
     found: dict[tuple[tuple[int, ...], float], Array] = field(default_factory=dict, repr=False, compare=False)
+    within: dict[float, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def near(self, radius: float) -> tuple[int, ...]:
+        """Per domain, those at most `radius` (s) away, as the bits of an integer (`demand.pools`)."""
+        known = self.within.get(radius)
+        if known is None:
+            if len(self.within) >= NEAREST_KEPT:
+                self.within.clear()
+            self.within[radius] = known = demand.near(self.between, radius)
+        return known
 
     def nearest(self, ends: tuple[int, ...], size: float) -> Array:
         """Per node, seconds for `size` bytes to the nearest of `ends`, NO_PATH at most."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 
 from controller.light import budget, capacity, demand, queues
 from controller.light import law as laws
@@ -22,16 +23,8 @@ RESIZE_PATIENCE = 3
 START_PATIENCE = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
-    """An instance that counts: running or asked for, not leaving, not on a dead node."""
-
-    id: str
-    service: str
-    node: str
-    workers: int
-    backlog: int
-    ready: bool
+#: An instance that counts: running or asked for, not leaving, not on a dead node; workers as asked for last.
+Present = InstanceState
 
 
 def learn(model: Model, state: LightState, observation: Observation) -> LightState:
@@ -90,7 +83,7 @@ def _learn_rates(model: Model, state: LightState, observation: Observation, slot
 
 
 def pooled(
-    model: Model, state: LightState, service: str, pool: Sequence[str], observation: Observation, slots: float
+    model: Model, state: LightState, service: str, pool: tuple[str, ...], observation: Observation, slots: float
 ) -> float:
     """Demand λ_G of a pool, per s, fast up and slow down; unchanged after too short a time.
 
@@ -106,7 +99,8 @@ def pooled(
     return demand.smooth(old, counted / (slots * model.slot), slots, p.ewma_up, p.ewma_down)
 
 
-def pool_name(pool: Sequence[str]) -> str:
+@lru_cache(maxsize=4096)
+def pool_name(pool: tuple[str, ...]) -> str:
     return "+".join(sorted(pool))
 
 
@@ -171,22 +165,24 @@ def core_rates(model: Model, state: LightState) -> dict[str, float]:
 def present(model: Model, state: LightState, observation: Observation) -> dict[str, list[Present]]:
     """Instances that count, per service: as observed, with what was asked of them since, and those asked for."""
     found: dict[str, list[Present]] = {m.name: [] for m in model.services()}
-    seen: set[str] = set()
+    seen = {i.id for i in observation.instances}
     for i in observation.instances:
-        seen.add(i.id)
         if i.node in observation.dead or i.draining or i.id in state.leaving or i.service not in found:
             continue
         asked = state.asked.get(i.id)
-        workers = asked.workers if asked is not None else i.workers
-        found[i.service].append(Present(i.id, i.service, i.node, workers, i.backlog, i.ready))
+        if asked is not None and asked.workers != i.workers:
+            i = replace(i, workers=asked.workers)
+        found[i.service].append(i)
     for id_, a in state.asked.items():
         if id_ not in seen and id_ not in state.leaving and a.node not in observation.dead:
-            found[a.service].append(Present(id_, a.service, a.node, a.workers, 0, False))
+            found[a.service].append(InstanceState(id_, a.service, a.node, a.workers, ready=False))
     return found
 
 
 def leaving(state: LightState, observation: Observation) -> dict[str, str]:
     """Instances told to go that are still there. One whose replacement died before it took over stays after all."""
+    if not state.leaving:
+        return {}
     alive = {i.id for i in observation.instances if i.node not in observation.dead}
     coming = alive | {id_ for id_, a in state.asked.items() if a.node not in observation.dead}
     return {i: by for i, by in state.leaving.items() if i in alive and (by == "" or by in coming)}
@@ -194,8 +190,10 @@ def leaving(state: LightState, observation: Observation) -> dict[str, str]:
 
 def _still_asked(model: Model, state: LightState, observation: Observation) -> dict[str, Asked]:
     """What was asked and is not yet to be seen, within its patience; the dead and the forgotten are dropped."""
-    seen: dict[str, InstanceState] = {i.id: i for i in observation.instances}
     kept: dict[str, Asked] = {}
+    if not state.asked:
+        return kept
+    seen = {i.id: i for i in observation.instances if i.id in state.asked}
     for id_, a in state.asked.items():
         age = observation.slot - a.slot
         if a.node in observation.dead:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +13,8 @@ from controller.light.index import Index, Ways, index, ways
 from controller.light.law import Array, Flags
 from controller.light.measure import Present
 from controller.light.state import LightState
-from controller.model import Core, Light, Model, Paths
-from controller.observation import InstanceState, Observation
+from controller.model import Light, Model, Paths
+from controller.observation import Observation
 
 
 @dataclass(slots=True)
@@ -54,20 +54,17 @@ def open_slot(
     alive = np.ones(len(model.nodes), dtype=bool)
     alive[dead] = False
     cpu, memory, core = [0.0] * len(alive), [0.0] * len(alive), [0.0] * len(alive)
-    users = {i.id: i for i in observation.instances}
-    for id_, a in state.asked.items():
-        known = users.get(id_)
-        workers = max(a.workers, known.workers) if known else a.workers
-        users[id_] = InstanceState(id_, a.service, a.node, workers)
-    for i in users.values():
-        m, v = found.services.get(i.service), found.position.get(i.node)
-        if m is None or v is None:
+    for service, node, workers in _users(state, observation):
+        need, v = found.needs.get(service), found.position.get(node)
+        if need is None or v is None:
             continue
-        times = 1 if isinstance(m, Core) else i.workers
-        cpu[v] += m.cpu * times
-        memory[v] += m.memory * times
-        if isinstance(m, Core):
-            core[v] += m.cpu
+        if need[2]:
+            cpu[v] += need[0]
+            memory[v] += need[1]
+            core[v] += need[0]
+        else:
+            cpu[v] += need[0] * workers
+            memory[v] += need[1] * workers
     paths = observation.paths if observation.paths is not None else model.paths
     weights = np.array([sum(state.offered.get(o.name, {}).values()) for o in model.ingresses])
     free_cpu = np.where(alive, found.cpu - cpu, 0.0)
@@ -83,28 +80,42 @@ def open_slot(
     )  # fmt: skip
 
 
+def _users(state: LightState, observation: Observation) -> Iterator[tuple[str, str, int]]:
+    """Service, node and workers of whatever takes CPU and memory: all there is, and what was asked for since."""
+    unseen = dict(state.asked)
+    for i in observation.instances:
+        a = unseen.pop(i.id, None)
+        if a is None:
+            yield i.service, i.node, i.workers
+        else:
+            yield a.service, a.node, max(a.workers, i.workers)
+    for a in unseen.values():
+        yield a.service, a.node, a.workers
+
+
 def _core_traffic(found: Index, state: LightState, present: Mapping[str, Sequence[Present]]) -> tuple[Array, Array]:
     """Bytes per s into and out of each node for its core services: every service's requests by its instances' speed."""
     into, out = np.zeros(len(found.speed)), np.zeros(len(found.speed))
     rates = measure.core_rates(found.model, state)
     for m in found.model.core:
         hosts = [found.position[i.node] for i in present[m.name]]
-        total = float(found.speed[hosts].sum())
-        for v in hosts:
-            requests = rates[m.name] * float(found.speed[v]) / total
-            into[v] += requests * found.edges[m.name][0]
-            out[v] += requests * found.sent[m.name]
+        speed = found.speed[hosts]
+        requests = rates[m.name] * speed / speed.sum()
+        np.add.at(into, hosts, requests * found.edges[m.name][0])
+        np.add.at(out, hosts, requests * found.sent[m.name])
     return into, out
 
 
 def take(slot: Slot, m: Light, want: Wanted) -> None:
     """What this service will use more is not free for the next."""
-    rate, total = sum(slot.state.local[m.name].values()), sum(want.workers.values())
-    for v, workers in want.workers.items():
-        slot.into[slot.index.position[v]] += rate * workers / total * slot.index.edges[m.name][0]
-        slot.out[slot.index.position[v]] += rate * workers / total * slot.index.sent[m.name]
+    if not want.workers:
+        return
+    at = [slot.index.position[v] for v in want.workers]
+    workers = np.array(list(want.workers.values()))
+    requests = sum(slot.state.local[m.name].values()) * workers / workers.sum()
+    slot.into[at] += requests * slot.index.edges[m.name][0]
+    slot.out[at] += requests * slot.index.sent[m.name]
     have = {i.node: i.workers for i in slot.present[m.name]}
-    for v, workers in want.workers.items():
-        more = max(0, workers - have.get(v, 0))
-        slot.cpu[slot.index.position[v]] -= more * m.cpu
-        slot.memory[slot.index.position[v]] -= more * m.memory
+    more = np.maximum(0, workers - np.array([have.get(v, 0) for v in want.workers]))
+    slot.cpu[at] -= more * m.cpu
+    slot.memory[at] -= more * m.memory
