@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import between
 from controller import policies
 from testbed.campaign.grid import Job, check, run_all, summary_of
 from testbed.verdict.cells import Cell
@@ -222,15 +223,6 @@ PARTS: dict[str, tuple[str, Callable[[Runs], str]]] = {
 }
 
 
-def write(file: Path, text: str) -> None:
-    """Put the text between the marks of a document."""
-    whole = file.read_text(encoding="utf-8")
-    if BEGIN not in whole or END not in whole:
-        raise SystemExit(f"{file}: there are no lines {BEGIN!r} and {END!r} to write between")
-    head, _, rest = whole.partition(BEGIN)
-    file.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-
-
 def main(words: Sequence[str] | None = None) -> None:
     """Print the tables, and write them where asked."""
     parser = argparse.ArgumentParser(prog="policies", description=__doc__)
@@ -246,7 +238,7 @@ def main(words: Sequence[str] | None = None) -> None:
         text = "\n\n".join(f"{title}\n\n{make(runs)}" for title, make in parts)
     print(text)
     if asked.write:
-        write(asked.write, f"Seeds 1 to {asked.seeds}, `--in twin`.\n\n{text}")
+        between(asked.write, BEGIN, END, f"Seeds 1 to {asked.seeds}, `--in twin`.\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import decisions, links, live, pipeline, placement, scale, twin, verdicts
+from benchmarks import agreement, decisions, links, live, pipeline, placement, scale, twin, verdicts
 
 
 def main() -> int:
     """Run the parts asked for (default: all)."""
-    with_options = {"placement": placement.main, "scale": scale.main, "twin": twin.main, "pipeline": pipeline.main}
+    with_options = {
+        "placement": placement.main,
+        "scale": scale.main,
+        "twin": twin.main,
+        "pipeline": pipeline.main,
+        "agreement": agreement.main,
+    }
     plain = {"decisions": decisions.main, "live": live.main, "verdicts": verdicts.main, "links": links.main}
     parts = [*with_options, *plain]
     parser = argparse.ArgumentParser(
