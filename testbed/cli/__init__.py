@@ -144,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     _hands_on(words)
     _many_runs(words)
 
+    from testbed.cli.vm import words as vm_words
+
+    c = _word(words, "vm", _vm, "this project on another machine over SSH: up, run, ssh, fetch, down")
+    vm_words(c, _sets)
+
     c = _word(words, "report", _report, "one self-contained page from the records of a run")
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
@@ -369,6 +374,12 @@ def _falsify(arguments: argparse.Namespace) -> int:
     from testbed.cli.falsify import falsify_claim
 
     return falsify_claim(arguments)
+
+
+def _vm(arguments: argparse.Namespace) -> int:
+    from testbed.cli.vm import drive
+
+    return drive(arguments)
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ TARGET = 0.84  # the claim that started this; the rate is coloured against it
 
 
 class Dashboard:
-    """Shows each slot's status: redrawn in a terminal, one line per few slots where output is not one."""
+    """Shows each slot's status: redrawn in a terminal, one line per few slots where it is none or dumb."""
 
     def __init__(self, console: Console, every: int = 5) -> None:
         self.console = console
@@ -26,7 +26,7 @@ class Dashboard:
         self._status: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Dashboard:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
             self._live = Live(get_renderable=self._now, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
         return self
