@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -111,8 +112,32 @@ def _validator(table: Mapping[str, float], quantity: str) -> BeforeValidator:
     return BeforeValidator(convert)
 
 
-Seconds = Annotated[float, _validator(TIME, "duration"), Field(ge=0, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, _validator(TIME, "duration"), Field(gt=0, allow_inf_nan=False)]
-BitsPerSecond = Annotated[float, _validator(RATE, "rate"), Field(gt=0, allow_inf_nan=False)]
-Bytes = Annotated[float, _validator(SIZE, "size"), Field(ge=0, allow_inf_nan=False)]
-PerSecond = Annotated[float, _validator(FREQUENCY, "frequency"), Field(gt=0, allow_inf_nan=False)]
+@dataclass(frozen=True)
+class Unit:
+    """What a value is counted in, beside its type: for the reference and for JSON Schema.
+
+    name: as the reference says it ("duration", "cores"). table: where values are text with one of these units.
+    """
+
+    name: str
+    table: Mapping[str, float] | None = field(default=None, compare=False)
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        if self.table is None:
+            return {**handler(core), "x-unit": self.name}
+        units = "|".join(re.escape(u) for u in self.table)
+        return {
+            "type": "string", "pattern": rf"^\s*[+-]?[0-9.]+([eE][+-]?[0-9]+)?\s*({units})\s*$",
+            "examples": [_example(self.table)], "x-unit": self.name,
+        }  # fmt: skip
+
+
+Seconds = Annotated[float, _validator(TIME, "duration"), Field(ge=0, allow_inf_nan=False), Unit("duration", TIME)]
+PositiveSeconds = Annotated[
+    float, _validator(TIME, "duration"), Field(gt=0, allow_inf_nan=False), Unit("duration", TIME)
+]
+BitsPerSecond = Annotated[float, _validator(RATE, "rate"), Field(gt=0, allow_inf_nan=False), Unit("rate", RATE)]
+Bytes = Annotated[float, _validator(SIZE, "size"), Field(ge=0, allow_inf_nan=False), Unit("size", SIZE)]
+PerSecond = Annotated[
+    float, _validator(FREQUENCY, "frequency"), Field(gt=0, allow_inf_nan=False), Unit("frequency", FREQUENCY)
+]

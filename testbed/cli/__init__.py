@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("files", nargs="+", type=Path, metavar="FILE")
     _sets(c)
 
+    c = _word(words, "schema", _schema, "the scenario file as JSON Schema, for an editor to complete and check")
+
     c = _word(words, "plan", _plan, "dry run: placement, timeline and resources; touches nothing")
     c.add_argument("file", type=Path, metavar="FILE")
     c.add_argument("--policy", metavar="NAME", help="instead of the scenario's policy")
@@ -290,6 +292,13 @@ def _check(arguments: argparse.Namespace) -> int:
     if problems:
         print("\n".join(problems), file=sys.stderr)
         return 2
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from testbed.cli.schema import scenario_schema
+
+    print(json.dumps(scenario_schema(), indent=1, ensure_ascii=False))
     return 0
 
 
