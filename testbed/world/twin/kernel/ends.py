@@ -8,7 +8,7 @@ from testbed.world.twin.engine import BROKEN, DRAINED, LOST
 from testbed.world.twin.kernel.build import jit
 from testbed.world.twin.kernel.instances import fail, finish, free_visit, over, pump, receive, report, row, signal
 from testbed.world.twin.kernel.queues import pop
-from testbed.world.twin.kernel.sorting import by_serial, by_task
+from testbed.world.twin.kernel.sorting import sort
 from testbed.world.twin.kernel.state import GHOST, JOIN, QUEUED, ROW, RUNNING, State
 
 NAN = np.nan
@@ -50,9 +50,10 @@ def here(s: State, i: int, state: int) -> int:
     n = 0
     for v in range(len(s.v)):
         if s.v[v].state == state and s.v[v].member == i:
-            s.order[n] = v
+            s.order[n].key = s.v[v].serial
+            s.order[n].row = v
             n += 1
-    by_serial(s, n)
+    sort(s.order, n)
     return n
 
 
@@ -67,11 +68,11 @@ def freeze(s: State, i: int, still: bool) -> None:
         return
     n = 0
     for k in range(here(s, i, RUNNING)):  # those whose time is over first: what ends begins others
-        if s.v[s.order[k]].until <= now:
-            s.held[n, 0] = s.order[k]
+        if s.v[s.order[k].row].until <= now:
+            s.held[n].row = s.order[k].row
             n += 1
     for k in range(n):
-        finish(s, s.held[k, 0])
+        finish(s, s.held[k].row)
     x = m.door
     m.door = -1
     while x >= 0:
@@ -113,7 +114,7 @@ def stop(s: State, i: int) -> None:
     m.dead = 1
     s.hosts[m.host].busy -= m.milli * m.running
     for k in range(here(s, i, RUNNING)):
-        give_up(s, i, s.order[k])
+        give_up(s, i, s.order[k].row)
     while m.waiting > 0:
         give_up(s, i, pop(s, i))
     v = m.joins
@@ -142,36 +143,36 @@ def held(s: State, i: int) -> int:
         if w.member == i and (
             w.state == GHOST if s.m[i].dead else QUEUED <= w.state <= ROW and w.first < s.m[i].reported
         ):
-            s.held[n, 0] = w.task
-            s.held[n, 1] = 0
+            s.held[n].key = w.task
+            s.held[n].row = 0
             n += 1
-    by_task(s, n)
+    sort(s.held, n)
     tasks = 0
     for k in range(n):
-        if k == 0 or s.held[k, 0] != s.held[k - 1, 0]:
+        if k == 0 or s.held[k].key != s.held[k - 1].key:
             tasks += 1
     return tasks
 
 
 @jit
 def bury(s: State, i: int) -> int:
-    """Fill held[:n] with (task, attempt) that may have died with it, in order; its ghosts' rows go to the run."""
+    """Fill held[:n] with (task: key, attempt: row) that may have died with it, in order; its ghosts' rows go to the run."""
     m = s.m[i]
     n = 0
     v = m.recent
     while v >= 0:
         following = s.v[v].next
-        s.held[n, 0] = s.v[v].task
-        s.held[n, 1] = s.v[v].attempt
+        s.held[n].key = s.v[v].task
+        s.held[n].row = s.v[v].attempt
         n += 1
         free_visit(s, v)
         v = following
     m.recent = -1
     for k in range(here(s, i, GHOST)):
-        v = s.order[k]
+        v = s.order[k].row
         w = s.v[v]
-        s.held[n, 0] = w.task
-        s.held[n, 1] = w.attempt
+        s.held[n].key = w.task
+        s.held[n].row = w.attempt
         n += 1
         w.started = NAN
         w.ended = NAN
@@ -180,5 +181,5 @@ def bury(s: State, i: int) -> int:
         free_visit(s, v)
     m.backlog = 0
     m.busy = 0
-    by_task(s, n)
+    sort(s.held, n)
     return n

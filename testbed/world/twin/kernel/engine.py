@@ -50,14 +50,14 @@ class Kernel:
         if x > len(s.x):
             s = s._replace(
                 x=longer_pool(s.x, g, "x", x),
-                order=longer(s.order, x + v),
+                order=longer(s.order, max(len(s.order), x + v)),
                 x_bind=longer(s.x_bind, x),
                 hops=longer(s.hops, x),
             )
         if v > len(s.v):
             s = s._replace(
-                v=longer_pool(s.v, g, "v", v), v_bind=longer(s.v_bind, v), order=longer(s.order, x + v),
-                held=longer(s.held, v),
+                v=longer_pool(s.v, g, "v", v), v_bind=longer(s.v_bind, v),
+                order=longer(s.order, max(len(s.order), x + v)), held=longer(s.held, v),
             )  # fmt: skip
         if c > len(s.c):
             s = s._replace(c=longer_pool(s.c, g, "c", c))
@@ -95,8 +95,9 @@ class Kernel:
         if member >= len(s.m):
             n = 2 * len(s.m)
             s = s._replace(
-                m=longer(s.m, n), ids=longer(s.ids, n), pairs=wider(s.pairs, n), routed=longer(s.routed, n),
+                m=longer(s.m, n), ids=longer(s.ids, n), pairs=wider(s.pairs, n, n), routed=longer(s.routed, n),
                 targets=longer(s.targets, n), signals=longer(s.signals, 4 * n),
+                ranks=wider(s.ranks, len(s.ranks), n), order=longer(s.order, max(len(s.order), n)),
             )  # fmt: skip
         if len(text) > s.ids.shape[1]:
             ids = np.zeros((len(s.ids), 2 * len(text)), np.uint8)

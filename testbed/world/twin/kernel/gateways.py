@@ -149,7 +149,7 @@ def retry(s: State, task: int, number: int) -> None:
 def lost(s: State, member: int, n: int) -> None:
     """An instance died: send again what it held, held[:n], and what is bound to it and was not through yet."""
     for k in range(n):
-        retry(s, s.held[k, 0], s.held[k, 1])
+        retry(s, int(s.held[k].key), s.held[k].row)
     for task in range(s.g[0].tasks):
         t = s.t[task]
         if t.sent and not t.over and bound_now(s, task, member):

@@ -16,7 +16,7 @@ from testbed.world.twin.kernel.handle import as_state
 from testbed.world.twin.kernel.heap import COMING, EVENTS, LASTS, first, plan, remove
 from testbed.world.twin.kernel.instances import acknowledge, fail, finish, pump, receive, report, see, signal
 from testbed.world.twin.kernel.lanes import forward
-from testbed.world.twin.kernel.sorting import by_number
+from testbed.world.twin.kernel.sorting import sort
 from testbed.world.twin.kernel.state import (
     AGAIN,
     DELIVER,
@@ -217,20 +217,10 @@ def push(s: State) -> None:
         m.seen_workers = m.workers
         m.seen_backlog = m.backlog
         m.seen_draining = m.draining
-    n = 0
-    for service in range(len(s.targets_from) - 1):
-        s.targets_from[service] = n
-        for i in range(g.gateways, g.members):
-            if s.m[i].shown and s.m[i].service == service:
-                s.targets[n] = i
-                n += 1
-    s.targets_from[len(s.targets_from) - 1] = n
+    list_targets(s)
     if g.new_costs:
         g.new_costs = 0
-        for a in range(len(s.delay)):
-            for b in range(len(s.delay)):
-                s.seen_delay[a, b] = s.delay[a, b]
-                s.seen_per_byte[a, b] = s.per_byte[a, b]
+        see_costs(s)
     g.version += 1
     g.reported = g.answers
     for i in range(g.gateways, g.members):
@@ -239,34 +229,68 @@ def push(s: State) -> None:
 
 
 @jit
+def list_targets(s: State) -> None:
+    """Who is shown, service by service."""
+    n = 0
+    for service in range(len(s.listed)):
+        new = s.targets_from[service] != n
+        s.targets_from[service] = n
+        for i in range(s.g[0].gateways, s.g[0].members):
+            if s.m[i].shown and s.m[i].service == service:
+                new = new or s.targets[n] != i
+                s.targets[n] = i
+                n += 1
+        new = new or s.targets_from[service + 1] != n
+        if new:
+            s.listed[service] += 1
+    s.targets_from[len(s.listed)] = n
+
+
+@jit
+def see_costs(s: State) -> None:
+    """Costs as last told are in the view. Where a delay has changed, all targets are to be ranked again."""
+    nearer = False
+    for a in range(len(s.delay)):
+        for b in range(len(s.delay)):
+            nearer = nearer or s.seen_delay[a, b] != s.delay[a, b]
+            s.seen_delay[a, b] = s.delay[a, b]
+            s.seen_per_byte[a, b] = s.per_byte[a, b]
+    if nearer:
+        for service in range(len(s.listed)):
+            s.listed[service] += 1
+
+
+@jit
 def undelivered(s: State, i: int) -> None:
     """Requests sent to it and not acknowledged: their senders give them up, in the order they were sent."""
     n = forget(s, i)
     x = s.m[i].taken
     while x >= 0:
-        s.order[n] = x
+        s.order[n].key = s.x[x].number
+        s.order[n].row = x
         n += 1
         x = s.x[x].next
     s.m[i].taken = -1
     x = s.m[i].door
     while x >= 0:
         s.g[0].flying -= 1
-        s.order[n] = x
+        s.order[n].key = s.x[x].number
+        s.order[n].row = x
         n += 1
         x = s.x[x].next
     s.m[i].door = -1
-    by_number(s, n)
+    sort(s.order, n)
     for k in range(n):
-        acknowledge(s, s.x[s.order[k]].source, i)
+        acknowledge(s, s.x[s.order[k].row].source, i)
     for k in range(n):
-        t = s.x[s.order[k]]
+        t = s.x[s.order[k].row]
         source, task, number = t.source, t.task, t.attempt
         if source < s.g[0].gateways:
             retry(s, task, number)
         elif not mute(s, source):
             fail(s, source, task, number, BROKEN)
     for k in range(n):
-        if s.x[s.order[k]].state == FLYING:
-            release(s, s.order[k])
+        if s.x[s.order[k].row].state == FLYING:
+            release(s, s.order[k].row)
         else:
-            free(s, s.order[k])
+            free(s, s.order[k].row)

@@ -6,6 +6,7 @@ import math
 
 from controller.light.routing import ESTIMATE, LEAST_BACKLOG, NEAREST, RANDOM, RULES
 from testbed.world.twin.kernel.build import jit
+from testbed.world.twin.kernel.sorting import sort
 from testbed.world.twin.kernel.state import State
 
 INFINITY = math.inf
@@ -78,29 +79,73 @@ def waiting(s: State, target: int, extra: int) -> float:
 
 @jit
 def least_estimate(s: State, sender: int, source: int, service: int, size: float) -> int:
-    """local counts are `sender`'s, the way is from the host `source`. −1: none."""
-    best = last_resort = -1
-    least = least_draining = INFINITY
+    """local counts are `sender`'s, the way is from the host `source`. −1: none.
+
+    Nearest first, until no further one can be better: equal ones are told apart by more than their order.
+    """
+    rank(s, source, service)
+    best, least = -1, INFINITY
     for k in range(s.targets_from[service], s.targets_from[service + 1]):
-        target = s.targets[k]
+        target = s.ranks[source, k]
+        if at_least(s, source, target) > least:
+            break
         m = s.m[target]
-        p = m.seen_workers
-        if p <= 0:
+        if m.seen_workers <= 0 or m.seen_draining:
             continue
-        over = m.seen_backlog + 1 - p + local(s, sender, target)
-        seconds = m.mean + over * m.mean / p if over > 0 else m.mean
-        if m.host != source:
-            seconds += s.seen_delay[source, m.host] + size * s.seen_per_byte[source, m.host]
-        if m.seen_draining:
-            if seconds < least_draining:
-                last_resort = target
-                least_draining = seconds
-        elif seconds < least or (
+        seconds = estimate(s, sender, source, target, size)
+        if seconds < least or (
             seconds == least and least < INFINITY and best >= 0 and prefer(s, target, best, sender, source)
         ):
             best = target
             least = seconds
-    return best if best >= 0 else last_resort
+    return best if best >= 0 else least_draining(s, sender, source, service, size)
+
+
+@jit
+def least_draining(s: State, sender: int, source: int, service: int, size: float) -> int:
+    """The last resort, in the order of the view. −1: none."""
+    best, least = -1, INFINITY
+    for k in range(s.targets_from[service], s.targets_from[service + 1]):
+        target = s.targets[k]
+        if s.m[target].seen_workers > 0 and s.m[target].seen_draining:
+            seconds = estimate(s, sender, source, target, size)
+            if seconds < least:
+                best = target
+                least = seconds
+    return best
+
+
+@jit
+def estimate(s: State, sender: int, source: int, target: int, size: float) -> float:
+    m = s.m[target]
+    p = m.seen_workers
+    over = m.seen_backlog + 1 - p + local(s, sender, target)
+    seconds = m.mean + over * m.mean / p if over > 0 else m.mean
+    if m.host != source:
+        seconds += s.seen_delay[source, m.host] + size * s.seen_per_byte[source, m.host]
+    return seconds
+
+
+@jit
+def at_least(s: State, source: int, target: int) -> float:
+    """What no estimate is below, rounding included, whatever waits there and however many bytes are sent."""
+    m = s.m[target]
+    return m.mean if m.host == source else m.mean + s.seen_delay[source, m.host]
+
+
+@jit
+def rank(s: State, source: int, service: int) -> None:
+    """Bring ranks[source] up to date for a service: its targets, by `at_least`."""
+    if s.ranked[source, service] == s.listed[service]:
+        return
+    s.ranked[source, service] = s.listed[service]
+    begin, n = s.targets_from[service], s.targets_from[service + 1] - s.targets_from[service]
+    for k in range(n):
+        s.order[k].key = at_least(s, source, s.targets[begin + k])
+        s.order[k].row = s.targets[begin + k]
+    sort(s.order, n)
+    for k in range(n):
+        s.ranks[source, begin + k] = s.order[k].row
 
 
 @jit

@@ -81,6 +81,7 @@ EDGE = np.dtype([("in_stage", i), ("in_bytes", f), ("out_stage", i), ("out_bytes
 #: What a sender and a receiver have between them; version: of the view that `local` belongs to.
 PAIR = np.dtype([("pending", "i4"), ("local", "i4"), ("version", "i4"), ("known", "i4")])
 SIGNAL = np.dtype([("what", i), ("member", i)])
+SORTED = np.dtype([("key", f), ("row", i)])
 
 FREE, FLYING, TAKEN, ARRIVED = range(4)  # states of transfers
 QUEUED, RUNNING, JOIN, ROW, RECENT, GHOST = range(1, 7)  # states of visits
@@ -121,13 +122,16 @@ class State(NamedTuple):
     edges: Table  # [type, 1 + stage, edge]
     targets: Table  # members in the view, service by service
     targets_from: Table  # [services + 1]
+    listed: Table  # [service] how often its targets or the way to them have changed
+    ranks: Table  # [host, place in targets] a service's targets, the nearest first
+    ranked: Table  # [host, service] `listed` when they were ranked
     answers: Table
     visits: Table
     signals: Table
     doubts: Table
     arrivals: Table  # [service, domain]
     crc: Table  # [256]
-    order: Table  # room for rows of transfers, of visits
+    order: Table  # room for rows of transfers, of visits, of a service's targets
     held: Table  # room for (task, attempt)
     bind: Table  # room for a task's joins
     aims: Table  # room for the targets of a task's first edges
@@ -169,14 +173,17 @@ DTYPES: dict[str, tuple[np.dtype[Any], int]] = {
     "edges": (EDGE, 3),
     "targets": (WHOLE, 1),
     "targets_from": (WHOLE, 1),
+    "listed": (WHOLE, 1),
+    "ranks": (np.dtype(np.int32), 2),
+    "ranked": (WHOLE, 2),
     "answers": (ANSWERS, 1),
     "visits": (VISITS, 1),
     "signals": (SIGNAL, 1),
     "doubts": (WHOLE, 1),
     "arrivals": (WHOLE, 2),
     "crc": (WHOLE, 1),
-    "order": (WHOLE, 1),
-    "held": (WHOLE, 2),
+    "order": (SORTED, 1),
+    "held": (SORTED, 1),
     "bind": (WHOLE, 1),
     "aims": (WHOLE, 1),
     "at_host": (WHOLE, 1),
@@ -226,14 +233,17 @@ def fresh(layout: Layout) -> State:
         edges=np.zeros((kinds, width, edges), EDGE),
         targets=whole(most),
         targets_from=whole(M + 1),
+        listed=whole(M),
+        ranks=np.zeros((H, most), np.int32),
+        ranked=whole(H, M),
         answers=np.zeros(256, ANSWERS),
         visits=np.zeros(256, VISITS),
         signals=np.zeros(4 * most, SIGNAL),
         doubts=whole(256),
         arrivals=whole(M, len(n.domains)),
         crc=_crc_table(),
-        order=whole(128),
-        held=whole(64, 2),
+        order=np.zeros(max(128, most), SORTED),
+        held=np.zeros(64, SORTED),
         bind=whole(k.width),
         aims=whole(edges),
         at_host=whole(width - 1),
@@ -320,7 +330,8 @@ def longer_pool(rows: Table, g: Any, pool: str, length: int) -> Table:
     return out
 
 
-def wider(pairs: Table, size: int) -> Table:
-    out = np.zeros((size, size), pairs.dtype)
-    out[: len(pairs), : len(pairs)] = pairs
+def wider(rows: Table, length: int, width: int) -> Table:
+    """The rows, and zeros below and beside them."""
+    out = np.zeros((length, width), rows.dtype)
+    out[: len(rows), : rows.shape[1]] = rows
     return out
