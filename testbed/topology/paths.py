@@ -8,12 +8,16 @@ next hops, and a rate that fluctuates does not move a path, so what `paths` says
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from controller.model import Paths
 from testbed.topology.model import Link, Topology
 
+Floats = NDArray[np.float64]
 #: Per site: (name of the next site, link to it) toward a target, nearest to the target first.
 Tree = dict[str, tuple[str, Link]]
 
@@ -24,30 +28,116 @@ def paths(topology: Topology, rates: Mapping[str, float] | None = None, down: fr
     rates: current bit/s by link name "a--b" (both directions) or "a->b" (one); others are nominal.
     down: names of links that carry nothing, in either order. Pairs that are cut off are missing.
     """
-    rates = rates or {}
-    down = _canonical(topology, down)
-    up = _uplinks(topology)
-    hosts = [h for h in (*topology.nodes, *topology.ingresses) if up[h.name].name not in down]
-    outward = {h.name: _direction(up[h.name], h.name, rates) for h in hosts}
-    inward = {h.name: _direction(up[h.name], h.site, rates) for h in hosts}
-    trees = _trees(topology, down)
-    delay: dict[tuple[str, str], float] = {}
-    per_byte: dict[tuple[str, str], float] = {}
-    costs: dict[str, dict[str, tuple[float, float]]] = {}
-    for b in hosts:
-        if b.site not in costs:
-            costs[b.site] = _toward(b.site, trees[b.site], rates)
-        toward = costs[b.site]
-        last_delay, last_rate = inward[b.name]
-        for a in hosts:
-            if a is b or a.site not in toward:
-                continue
-            first_delay, first_rate = outward[a.name]
-            middle_delay, middle_rate = toward[a.site]
-            pair = (a.name, b.name)
-            delay[pair] = first_delay + middle_delay + last_delay
-            per_byte[pair] = 8.0 / min(first_rate, middle_rate, last_rate)
-    return Paths(delay, per_byte)
+    return Paths(*_routes(topology, down).costs(rates or {}))
+
+
+class Pairs(Mapping[tuple[str, str], float]):
+    """A matrix [source, target] as a mapping from pairs of names; what is infinite, and the diagonal, is missing.
+
+    With 1,000 nodes these are a million pairs, and who routes by the matrix asks for none: the dictionary is made when
+    somebody does.
+    """
+
+    def __init__(self, names: tuple[str, ...], matrix: Floats) -> None:
+        self.names, self.matrix = names, matrix
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, str], float]:
+        return {
+            (a, b): x
+            for b, column in zip(self.names, self.matrix.T.tolist(), strict=True)
+            for a, x in zip(self.names, column, strict=True)
+            if a is not b and x != np.inf
+        }
+
+    def __getitem__(self, pair: tuple[str, str]) -> float:
+        return self._found[pair]
+
+    def __contains__(self, pair: object) -> bool:
+        return pair in self._found
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def items(self):  # type: ignore[no-untyped-def]  # as a dictionary's, which is faster than the one of Mapping
+        return self._found.items()
+
+
+class Routes:
+    """The paths of a topology while some links are down: found once, then costed by the rates of the moment."""
+
+    def __init__(self, topology: Topology, down: frozenset[str] = frozenset()) -> None:
+        down = _canonical(topology, down)
+        hosts = (*topology.nodes, *topology.ingresses)
+        self._names = tuple(h.name for h in hosts)
+        lane: dict[tuple[str, str], int] = {}  # link, end it leaves → 2 i for a→b, 2 i + 1 for b→a
+        self._lanes: dict[str, list[int]] = {}  # what a rate is known by → lanes
+        for i, k in enumerate(topology.links):
+            lane[k.name, k.a], lane[k.name, k.b] = 2 * i, 2 * i + 1
+            self._lanes |= {k.name: [2 * i, 2 * i + 1], f"{k.a}->{k.b}": [2 * i], f"{k.b}->{k.a}": [2 * i + 1]}
+        self._delays = np.array([s.delay for k in topology.links for s in (k.ab, k.ba)])
+        self._nominal = np.array([s.rate for k in topology.links for s in (k.ab, k.ba)])
+        up = _uplinks(topology)
+        self._out = np.array([lane[up[h.name].name, h.name] for h in hosts])
+        self._in = np.array([lane[up[h.name].name, h.site] for h in hosts])
+        self._lost = np.array([up[h.name].name in down for h in hosts])
+        site = {s.name: i for i, s in enumerate(topology.sites)}
+        trees = _trees(topology, down)
+        target = {name: t for t, name in enumerate(trees)}
+        self._shape = len(target), len(site)
+        self._ends = np.array([[target[name], site[name]] for name in trees]).T
+        self._levels = _levels(trees, site, lane)
+        #: Of each pair of hosts [source, target]: row and column of a matrix [site with hosts, site].
+        self._between = np.ix_([target[h.site] for h in hosts], [site[h.site] for h in hosts])
+
+    def costs(self, rates: Mapping[str, float]) -> tuple[Pairs, Pairs]:
+        """(delay, per_byte), as `paths` has them."""
+        now = self._nominal.copy()
+        for known in sorted(rates, key=lambda name: "->" in name):  # a direction's own rate goes before the link's
+            now[self._lanes.get(known, [])] = rates[known]
+        np.maximum(now, 1e-9, out=now)
+        least = np.full(self._shape, np.inf)
+        for t, s, following, lane in self._levels:
+            least[t, s] = np.minimum(least[t, following], now[lane])
+        least = np.minimum(now[self._out][:, None], np.minimum(least[self._between].T, now[self._in]))
+        per_byte = np.where(np.isfinite(self._delay.matrix), 8.0 / least, np.inf)
+        np.fill_diagonal(per_byte, 0.0)
+        return self._delay, Pairs(self._names, per_byte)
+
+    @cached_property
+    def _delay(self) -> Pairs:
+        middle = np.full(self._shape, np.inf)
+        middle[tuple(self._ends)] = 0.0
+        for t, s, following, lane in self._levels:
+            middle[t, s] = middle[t, following] + self._delays[lane]
+        delay = self._delays[self._out][:, None] + middle[self._between].T + self._delays[self._in]
+        delay[self._lost] = delay[:, self._lost] = np.inf
+        np.fill_diagonal(delay, 0.0)
+        return Pairs(self._names, delay)
+
+
+def _levels(trees: Mapping[str, Tree], site: Mapping[str, int], lane: Mapping[tuple[str, str], int]) -> list[Floats]:
+    """Trees by hops from their targets, so that all trees are walked at once.
+
+    Per level an array of four rows: tree, site, next site toward the target, lane that leads there.
+    """
+    levels: list[list[tuple[int, int, int, int]]] = []
+    for t, (name, tree) in enumerate(trees.items()):
+        hops = {name: 0}
+        for here, (following, link) in tree.items():
+            hops[here] = hops[following] + 1
+            if len(levels) < hops[here]:
+                levels.append([])
+            levels[hops[here] - 1].append((t, site[here], site[following], lane[link.name, here]))
+    return [np.array(level).T for level in levels]
+
+
+@lru_cache(maxsize=4)
+def _routes(topology: Topology, down: frozenset[str]) -> Routes:
+    return Routes(topology, down)
 
 
 def next_hops(topology: Topology, down: frozenset[str] = frozenset()) -> dict[str, dict[str, str]]:
@@ -83,25 +173,6 @@ def _canonical(topology: Topology, down: frozenset[str]) -> frozenset[str]:
 def _uplinks(topology: Topology) -> dict[str, Link]:
     hosts = {h.name for h in (*topology.nodes, *topology.ingresses)}
     return {k.a if k.a in hosts else k.b: k for k in topology.links if k.role != "trunk"}
-
-
-def _direction(link: Link, source: str, rates: Mapping[str, float]) -> tuple[float, float]:
-    """Delay and current rate of `link` as it leaves `source`."""
-    a, b, shape = (link.a, link.b, link.ab) if link.a == source else (link.b, link.a, link.ba)
-    rate = shape.rate
-    if rates:
-        rate = rates.get(f"{a}->{b}", rates.get(link.name, rate))
-    return shape.delay, max(rate, 1e-9)
-
-
-def _toward(target: str, tree: Tree, rates: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Per site: delay and bottleneck rate to `target` along the tree."""
-    cost = {target: (0.0, float("inf"))}
-    for site, (following, link) in tree.items():
-        hop_delay, hop_rate = _direction(link, site, rates)
-        delay, rate = cost[following]
-        cost[site] = (delay + hop_delay, min(rate, hop_rate))
-    return cost
 
 
 @lru_cache(maxsize=16)

@@ -13,7 +13,7 @@ import numpy as np
 
 from controller.model import Paths
 from testbed.errors import CannotRun
-from testbed.topology.paths import paths, trunk_hops
+from testbed.topology.paths import Pairs, Routes, trunk_hops
 from testbed.world.base import Bed, Event
 from testbed.world.congestion import Congestion
 from testbed.world.shaping import FIELDS
@@ -48,8 +48,7 @@ class Grid:
         self.down: frozenset[str] = frozenset()  # links, as path control knows
         self.dead: set[str] = set()  # nodes, as the run knows
         self._cut: set[str] = set()  # links, in truth
-        self._told: tuple[dict[str, float], frozenset[str]] | None = None  # what the costs were made of
-        self._paths: Paths | None = None
+        self._made_of: tuple[dict[str, float], frozenset[str]] | None = None  # the costs
         self._install()
         self.tell()
 
@@ -57,31 +56,28 @@ class Grid:
 
     def paths(self) -> Paths:
         """Path costs as they are known now."""
+        self._renew()
+        return Paths(*self._costs)
+
+    def _renew(self) -> bool:
+        """Whether the costs are others than the last time."""
         made_of = (self.rates.now(self.clock()), self.down)
-        if self._paths is None or self._told != made_of:
-            self._told, self._paths = made_of, paths(self.bed.topology, *made_of)
-        return self._paths
+        if self._made_of == made_of:
+            return False
+        self._made_of, self._costs = made_of, self._routes.costs(made_of[0])
+        return True
 
     def tell(self) -> None:
         """Hand the engine the costs for its next views, where they changed."""
         if self.congestion.watched:
-            found = paths(self.bed.topology, self.congestion.left(self.rates.now(self.clock())), self.down)
+            costs = self._routes.costs(self.congestion.left(self.rates.now(self.clock())))
+        elif self._renew():
+            costs = self._costs
         else:
-            before, found = self._paths, self.paths()
-            if found is before:
-                return
-        hosts = self.network.hosts
-        index = {h: i for i, h in enumerate(hosts)}
-        for values, name in ((found.delay, "delay"), (found.per_byte, "per_byte")):
-            matrix = np.full((len(hosts), len(hosts)), np.inf)
-            np.fill_diagonal(matrix, 0.0)
-            for (a, b), x in values.items():
-                matrix[index[a], index[b]] = x
-            setattr(self, f"_{name}", matrix)
-        self.engine.set_costs(self._delay, self._per_byte)
+            return
+        self.engine.set_costs(*(c.matrix for c in costs))
 
-    _delay: Any
-    _per_byte: Any
+    _costs: tuple[Pairs, Pairs]
 
     def measure(self) -> None:
         """Read what every direction has carried, as the network control does once a slot."""
@@ -93,6 +89,7 @@ class Grid:
 
     def _install(self) -> None:
         """The switches' flows: next hops around the links that are known to be down."""
+        self._routes = Routes(self.bed.topology, self.down)
         site = {s: i for i, s in enumerate(self.network.sites)}
         lane = {}
         for i, k in enumerate(self.bed.topology.links):

@@ -156,7 +156,7 @@ def held(s: State, i: int) -> int:
 
 @jit
 def bury(s: State, i: int) -> int:
-    """Fill held[:n] with (task: key, attempt: row) that may have died with it, in order; its ghosts' rows go to the run."""
+    """Fill held[:n] with what may have died with it, by (task, attempt); its ghosts' rows go to the run."""
     m = s.m[i]
     n = 0
     v = m.recent

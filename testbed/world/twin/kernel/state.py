@@ -196,7 +196,7 @@ def fresh(layout: Layout) -> State:
     n, k = layout.network, layout.types
     H, L, G, M = len(n.hosts), len(n.rate), len(layout.gateways), len(layout.services)
     kinds, width, edges = k.out_stage.shape
-    most = max(64, 2 * G)  # members, for now
+    most = max(64, 2 * G, 4 * H)  # members, for now
 
     def whole(*shape: int) -> Ints:
         return np.zeros(shape, np.int64)
