@@ -185,7 +185,10 @@ class Fleet:
     def _launch(self, start: Start, initial: bool) -> None:
         instance = self.instances[start.id]
         self._check_node(start.node)
-        token = self.hub.expect(start.id, "stub", self._config(instance, initial))
+        config = self._config(instance, initial)
+        token = self.hub.expect(start.id, "stub", config)
+        if instance.workers != config["workers"]:  # resized while it waited for its turn to start
+            self.hub.resize(start.id, instance.workers)
         self.hosts.start_service(start.id, start.node, STUB, self._environment(start.id, token))
         if start.node in self.down_nodes:  # it crashed while its container was being made
             self.hosts.kill_services(start.node)

@@ -159,12 +159,14 @@ class Hub:
         return self._call(lambda: self._members[id].state_whole if id in self._members else None)
 
     def resize(self, id: str, workers: int) -> None:
-        """Change p of a running instance, and in the view."""
+        """Change p of an instance, and in the view. One that is not expected yet, or no more, is not told."""
 
         def change() -> None:
-            self._members[id].config["workers"] = workers
-            self._views.resize(id, workers)
-            send(self._members[id], {"t": "resize", "workers": workers})
+            member = self._members.get(id)
+            if member is not None:
+                member.config["workers"] = workers
+                self._views.resize(id, workers)
+                send(member, {"t": "resize", "workers": workers})
 
         self._call(change)
 

@@ -277,3 +277,15 @@ def test_a_taken_name_is_refused_and_free_again_after_remove(bed):
         bed.hub.expect("a-1", "stub", CONFIG)
     bed.hub.remove("a-1")
     assert bed.hub.expect("a-1", "stub", CONFIG)
+
+
+def test_a_resize_of_one_that_is_not_there_yet_or_no_more_is_told_to_nobody(bed):
+    bed.hub.resize("a-1", 3)
+    token = bed.hub.expect("a-1", "stub", CONFIG)
+    bed.hub.resize("a-1", 4)
+    visitor = Visitor(bed)
+    visitor.say({"t": "hello", "id": "a-1", "role": "stub", "token": token})
+    assert visitor.hear()["workers"] == 4  # in its configuration: it says hello after the resize
+    bed.hub.remove("a-1")
+    bed.hub.resize("a-1", 5)
+    assert visitor.ended()
