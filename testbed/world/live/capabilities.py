@@ -25,7 +25,7 @@ from typing import Any
 
 from testbed.world.live import cgroups, engine
 
-PROBE_S = 5.0  # bound on one probe
+PROBE_S = 20.0  # bound on one probe; an emulated processor loads a module in seconds
 SETUP = "./shaketable setup"
 START = "sudo ./shaketable demo"
 LINKS = {"netem": "netem in the kernel", "relay": "TAP relay in userspace", "none": "impossible"}
@@ -41,7 +41,7 @@ TRIES: Mapping[str, str] = {
     "ifb_mirred": "ip link add pi0 type ifb && ip link set pi0 up && ip link set lo up && "
     "tc qdisc add dev lo handle ffff: ingress && tc filter add dev lo parent ffff: protocol all "
     "u32 match u32 0 0 action mirred egress redirect dev pi0",
-    "ovs_kernel": "ovs-dpctl --timeout=3 add-dp probe",
+    "ovs_kernel": "ovs-dpctl --timeout=15 add-dp probe",
 }
 
 
@@ -228,11 +228,14 @@ def _yes(value: bool | None) -> str:
     return "could not be probed" if value is None else "yes" if value else "no"
 
 
-def _succeeds(command: list[str]) -> bool:
+def _succeeds(command: list[str]) -> bool | None:
+    """None: it did not end in time, which says nothing about what was tried."""
     try:
         done = subprocess.run(command, capture_output=True, timeout=PROBE_S, check=False, env=_environment())
         return done.returncode == 0
-    except (subprocess.TimeoutExpired, OSError):
+    except subprocess.TimeoutExpired:
+        return None
+    except OSError:
         return False
 
 
@@ -243,7 +246,7 @@ def _try_in_namespace(line: str) -> bool | None:
     if _which(line.split()[0]) is None or not _succeeds([*unshare, "true"]):
         return None
     works = _succeeds([*unshare, "sh", "-c", line])
-    return works or (False if root else None)  # refused in a user namespace says nothing about root
+    return works or (works if root else None)  # refused in a user namespace says nothing about root
 
 
 def _environment() -> dict[str, str]:
@@ -273,8 +276,8 @@ def _ovs_running() -> tuple[str, bool | None]:
     except (subprocess.TimeoutExpired, OSError):
         return "", False
     version = ".".join(map(str, numbers(said.stdout)))
-    database = _succeeds(["ovs-vsctl", "--timeout=3", "--no-wait", "get-manager"])
-    running = database and _succeeds(["ovs-appctl", "--timeout=3", "-t", "ovs-vswitchd", "version"])
+    database = _succeeds(["ovs-vsctl", "--timeout=15", "--no-wait", "get-manager"])
+    running = database and _succeeds(["ovs-appctl", "--timeout=15", "-t", "ovs-vswitchd", "version"])
     return version, running or (False if os.geteuid() == 0 else None)
 
 

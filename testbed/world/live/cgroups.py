@@ -19,6 +19,7 @@ from testbed.errors import CannotRun
 PERIOD_US = 100_000  # of the CPU bandwidth controller (kernel default)
 LEAST_QUOTA_US = 1_000  # the kernel refuses less
 ROOT_NAME = re.compile(r"^shaketable\.run-(?P<run>[A-Za-z0-9_.-]+)$")  # as made by Names.cgroup
+SYSTEMD_S = 150.0  # an emulated processor beside other load took more than 30
 SLICE_NAME = re.compile(r"^shaketable_run_(?P<run>[A-Za-z0-9_.]+)\.slice$")
 _V1_LIMITS = ("cpu", "cpuacct", "memory")
 
@@ -85,7 +86,7 @@ class Cgroups:
     def limit(self, path: str, limits: Limits) -> None:
         """Set the limits, also while containers run (0.1 ms by file)."""
         if self.driver == "systemd":
-            cpu = "" if limits.cpu is None else f"{limits.cpu * 100:.3f}%"
+            cpu = "" if limits.cpu is None else f"{limits.cpu * 100:.2f}%"  # systemd takes two decimals, no more
             most = "infinity" if limits.memory is None else str(int(limits.memory))
             _systemctl("set-property", "--runtime", slice_name(path), f"CPUQuota={cpu}", f"MemoryMax={most}")
             return
@@ -104,10 +105,9 @@ class Cgroups:
         """The limits in force, read from the kernel."""
         if self.version == 2:
             folder = self._folder("", path)
-            quota, period = (folder / "cpu.max").read_text().split()
-            memory = (folder / "memory.max").read_text().strip()
+            cpu, memory = _limit(folder / "cpu.max").split(), _limit(folder / "memory.max")
             return Limits(
-                None if quota == "max" else int(quota) / int(period), None if memory == "max" else float(memory)
+                None if cpu[0] == "max" else int(cpu[0]) / int(cpu[1]), None if memory == "max" else float(memory)
             )
         folder = self._folder("cpu", path)
         quota_us = int((folder / "cpu.cfs_quota_us").read_text())
@@ -196,6 +196,16 @@ def same(found: Limits, asked: Limits) -> bool:
     return abs((found.cpu or 0) - (cpu or 0)) < 1e-3 and abs((found.memory or 0) - (asked.memory or 0)) <= page
 
 
+def _limit(file: Path) -> str:
+    """As the kernel writes it. systemd takes a controller away from a slice that has no limit of its kind."""
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        if file.parent.is_dir():
+            return "max"
+        raise
+
+
 def slice_name(path: str) -> str:
     """ "/shaketable.run-R/n1" → "shaketable_run_R-n1.slice"; a hyphen means "inside" to systemd, so ours become _."""
     parts = path.strip("/").split("/")
@@ -253,6 +263,10 @@ def _remove_slices(top: Path) -> None:
 
 
 def _systemctl(*arguments: str) -> None:
-    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=30, check=False)
+    command = f"`systemctl {' '.join(arguments)}`"
+    try:
+        done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=SYSTEMD_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise CannotRun(f"{command} was not done within {SYSTEMD_S:.0f} s: is this machine overloaded?") from None
     if done.returncode != 0:
-        raise CannotRun(f"`systemctl {' '.join(arguments)}` failed: {done.stderr.strip()}")
+        raise CannotRun(f"{command} failed: {done.stderr.strip()}")

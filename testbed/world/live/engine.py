@@ -17,7 +17,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SOCKET = "/var/run/docker.sock"
-TIMEOUT_S = 60.0  # of one request; a machine emulated in software takes up to 8 s for a container start
+TIMEOUT_S = 180.0  # of one request; an emulated machine takes 8 s for a container start, beside other load over 60
 
 
 def address() -> str:

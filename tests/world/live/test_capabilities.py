@@ -109,3 +109,10 @@ def test_probe_leaves_nothing_behind() -> None:
     before = look()
     capabilities.probe()
     assert look() == before
+
+
+def test_a_probe_that_does_not_end_in_time_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capabilities, "PROBE_S", 0.05)
+    assert capabilities._succeeds(["sleep", "5"]) is None
+    monkeypatch.setattr(capabilities, "PROBE_S", 20.0)
+    assert capabilities._succeeds(["true"]) is True and capabilities._succeeds(["false"]) is False

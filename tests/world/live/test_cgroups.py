@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,19 @@ def test_remove_takes_only_runs(unified: Path) -> None:
 )
 def test_same_up_to_the_kernels_units(asked: Limits, found: Limits, equal: bool) -> None:
     assert same(found, asked) is equal
+
+
+@pytest.mark.live
+def test_systemd_takes_the_limits_and_the_kernel_has_them() -> None:
+    if not Path("/run/systemd/system").is_dir() or cgroups.version() != 2:
+        pytest.skip("capability: no systemd with cgroup v2")
+    made, names = Cgroups("systemd"), Names(f"t{uuid.uuid4().hex[:8]}")
+    path = f"{names.cgroup}/n1"
+    try:
+        for asked in (Limits(16.0, 16e9), Limits(1 / 3, 2**28), Limits()):
+            made.create(path, asked)
+            assert same(made.limits(path), asked), asked
+        assert names.cgroup in cgroups.find()
+    finally:
+        assert cgroups.remove(names.cgroup)
+    assert names.run_id not in cgroups.find().values()
