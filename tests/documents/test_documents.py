@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import tokenize
 from pathlib import Path
@@ -43,7 +44,7 @@ def commands() -> list[tuple[str, list[str]]]:
         for block in FENCE.findall(document.read_text(encoding="utf-8")):
             lines = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
             assert lines, f"{document.name}: a console block without a line that starts with '$ '"
-            found += [(document.name, re.split(r" +[#>] ", line)[0].split()) for line in lines]
+            found += [(document.name, shlex.split(re.split(r" +[#>] ", line)[0])) for line in lines]
     return found
 
 
