@@ -16,10 +16,10 @@ import numpy as np
 from controller.decision import Decision, Placement, Start
 from controller.light import demand, layout, measure
 from controller.light.actions import Changes, Wanted, changes
-from controller.light.index import NO_PATH, index
+from controller.light.index import index
 from controller.light.law import Whole
 from controller.light.measure import Present
-from controller.light.sites import MOST_WORKERS, Field, congestion, field_of, link_room, onward, part
+from controller.light.sites import MOST_WORKERS, Field, costs, field_of, link_room, part
 from controller.light.sizing import Size, by_mean_rate
 from controller.light.sizing import size as size_of
 from controller.light.slot import Slot, open_slot, take
@@ -239,7 +239,6 @@ def _arrange(
     state, p, found = slot.state, slot.state.parameters, slot.index
     sources = found.representatives[rows]
     room = link_room(slot, m, field, workers, rate)
-    net = np.minimum(NO_PATH, slot.ways.net(sources, field.columns, found.edges[m.name][0]))
     busy = m.name in slot.leaving or bool(field.fixed.any())
     price = p.V * found.price[field.columns]
     local = state.local[m.name]
@@ -247,7 +246,7 @@ def _arrange(
         columns=tuple(found.model.nodes[v].name for v in field.columns.tolist()),
         rank=found.by_name[field.columns],
         domain=field.domain,
-        costs=net + field.served + onward(slot, m)[field.columns] + congestion(slot, m, field, rate / max(1, workers)),
+        costs=costs(slot, m, field, sources, rate / max(1, workers)),
         demand=np.array([local.get(found.domains[g], 0.0) for g in rows.tolist()]),
         current=field.current,
         fixed=field.fixed.tolist(),

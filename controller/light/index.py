@@ -23,8 +23,8 @@ T = TypeVar("T")
 KEPT = 8
 #: Stands for "no path" in a sum, s.
 NO_PATH = 1e3
-#: Results of `Ways.nearest` kept: instances change seldom, so the same question comes every slot.
-NEAREST_KEPT = 200
+#: Results of `Ways.near` kept.
+RADII_KEPT = 200
 
 
 class _Memory(Generic[T]):
@@ -157,33 +157,21 @@ class Ways:
     into: Array  # bytes per s that a node can take in at most: over its widest way from anywhere
     out: Array  # and send
 
-    found: dict[tuple[tuple[int, ...], float], Array] = field(default_factory=dict, repr=False, compare=False)
     within: dict[float, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def near(self, radius: float) -> tuple[int, ...]:
         """Per domain, those at most `radius` (s) away, as the bits of an integer (`demand.pools`)."""
         known = self.within.get(radius)
         if known is None:
-            if len(self.within) >= NEAREST_KEPT:
+            if len(self.within) >= RADII_KEPT:
                 self.within.clear()
             self.within[radius] = known = demand.near(self.between, radius)
         return known
 
-    def nearest(self, ends: tuple[int, ...], size: float) -> Array:
-        """Per node, seconds for `size` bytes to the nearest of `ends`, NO_PATH at most."""
-        known = self.found.get((ends, size))
-        if known is None:
-            if len(self.found) >= NEAREST_KEPT:
-                self.found.clear()
-            known = np.minimum(NO_PATH, self.net(np.arange(len(self.into)), np.array(ends), size).min(axis=1))
-            self.found[ends, size] = known
-        return known
-
-    def back(self, ends: range, size: float) -> Array:
+    def back(self, nodes: Whole, ends: range, size: float) -> Array:
         """Per node and end, seconds for `size` bytes, NO_PATH at most."""
         part = slice(ends.start, ends.stop)
-        n = len(self.into)
-        seconds: Array = np.minimum(NO_PATH, self.delay[:n, part] + size * self.per_byte[:n, part])
+        seconds: Array = np.minimum(NO_PATH, self.delay[nodes, part] + size * self.per_byte[nodes, part])
         return seconds
 
     def net(self, rows: Whole, columns: Whole, size: float) -> Array:

@@ -20,7 +20,8 @@ from heapq import heapify, heapreplace
 
 import numpy as np
 
-from controller.light.law import Array, Flags, Whole
+from controller.light.law import Array, Whole
+from controller.light.loops import best_change
 
 #: Swaps are valued for so many (closing, cluster, opening) triples at most; past that only the openings that gain
 #: most on their own are tried. Twelve nodes are far below it.
@@ -197,68 +198,28 @@ def _without(costs: Array) -> Array:
 def best_move(problem: Problem, chosen: Sequence[int]) -> Move | None:
     """The opening, closing or swap that gains most over the horizon; None where none gains.
 
-    All at once: rows are what is closed (nothing, then each that may be), columns what is opened (nothing, then each
-    that may be). Of equal gains the last names win, nothing being the first name.
+    Of equal gains the last names win, nothing being the first name.
     """
     p, mine = problem, np.array(chosen)
-    costs = p.costs[:, mine]
-    least = costs.min(axis=1)
     free = p.room >= 1
     free[mine] = False
-    opened = _worth_trying(p, least, np.flatnonzero(free), costs.size)
-    movable = [k for k, v in enumerate(chosen) if not p.fixed[v]]
-    closed = mine[movable]
-    rest = np.concatenate((least[None, :], _without(costs)[movable]))
-    new = np.concatenate((np.full((len(least), 1), np.inf), p.costs[:, opened]), axis=1)
-    with np.errstate(invalid="ignore"):  # nothing left and nobody asks: ∞ · 0, masked below
-        after = p.demand @ np.minimum(rest[:, :, None], new[None, :, :])
-    keep = np.concatenate(([0.0], p.keep[opened])) - np.concatenate(([0.0], p.keep[closed]))[:, None]
-    price = np.tile(np.concatenate(([0.0], p.deploy[opened])), (len(closed) + 1, 1))
-    if not p.current.any():
-        price[1:] = 0.0
-    price[1:, 0] = p.deploy[closed]
-    waits = float(p.demand @ least)
-    gain = np.where(_fits(p, mine, closed, opened), (p.delay * (waits - after) - keep) * p.horizon - price, -np.inf)
-    top = float(gain.max())
-    if top <= 0.0:
+    opened, closed, gain, saved = best_change(
+        p.costs, p.demand, mine, ~np.array(p.fixed)[mine], _worth_trying(p, mine, np.flatnonzero(free)), p.room,
+        p.domain, p.rank, p.keep, p.deploy, bool(p.current.any()), p.delay, p.horizon, p.workers, spread_wanted(p),
+    )  # fmt: skip
+    if gain <= 0.0:
         return None
     total = float(p.demand.sum())
-    ties = [
-        (p.columns[opened[j - 1]] if j else "", p.columns[closed[i - 1]] if i else "", i, j)
-        for i, j in np.argwhere(gain == top).tolist()
-    ]
-    _, _, i, j = max(ties)
-    saved = (waits - float(after[i, j])) / total if total > 0 else 0.0
-    return Move(top, saved, float(keep[i, j]), int(opened[j - 1]) if j else -1, int(closed[i - 1]) if i else -1)
+    more = (float(p.keep[opened]) if opened >= 0 else 0.0) - (float(p.keep[closed]) if closed >= 0 else 0.0)
+    return Move(gain, saved / total if total > 0 else 0.0, more, opened, closed)
 
 
-def _fits(p: Problem, mine: Whole, closed: Whole, opened: Whole) -> Flags:
-    """`feasible` after each move: closings (nothing first) × openings (nothing first); False for no move."""
-    out, into = np.concatenate(([0], p.room[closed])), np.concatenate(([0], p.room[opened]))
-    homes = p.domain[mine]
-    count = np.bincount(homes, minlength=int(p.domain.max()) + 1)
-    last = np.concatenate(([False], count[p.domain[closed]] == 1))
-    fresh = np.concatenate(([False], count[p.domain[opened]] == 0))
-    same = np.zeros((len(last), len(fresh)), dtype=bool)
-    same[1:, 1:] = p.domain[closed][:, None] == p.domain[opened]
-    spread = int((count > 0).sum()) - last[:, None] + (fresh | (same & last[:, None]))
-    fits = (int(p.room[mine].sum()) - out[:, None] + into >= p.workers) & (spread >= spread_wanted(p))
-    most = max(1, p.workers)
-    fits[0, 0] = False
-    if len(mine) + 1 > most:
-        fits[0, :] = False
-    if len(mine) > most:
-        fits[1:, 1:] = False
-    if len(mine) < 2 or len(mine) - 1 > most:
-        fits[1:, 0] = False
-    return fits
-
-
-def _worth_trying(p: Problem, least: Array, free: Whole, size: int) -> Whole:
+def _worth_trying(p: Problem, mine: Whole, free: Whole) -> Whole:
     """Openings: all, or so many of those that gain most on their own that the work stays bounded."""
-    most = max(1, MOST_TRIPLES // max(1, size))
+    most = max(1, MOST_TRIPLES // max(1, len(p.demand) * len(mine)))
     if len(free) <= most:
         return free
+    least = p.costs[:, mine].min(axis=1)
     after = p.demand @ np.minimum(least[:, None], p.costs[:, free])
     worth = (p.keep[free] + p.delay * after) * p.horizon + p.deploy[free]
     return np.sort(free[np.argsort(worth, kind="stable")[:most]])

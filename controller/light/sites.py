@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from controller.light.index import NO_PATH
 from controller.light.law import Array, Flags, Whole
+from controller.light.loops import add_nearest, fastest, request_costs
 from controller.light.slot import Slot
 from controller.model import INGRESS, Light
 
@@ -55,11 +57,8 @@ def field_of(slot: Slot, m: Light) -> Field:
     workers = have + np.maximum(0, np.floor(free + 1e-9)).astype(np.int64)
     seconds = _service_times(slot, m)
     able = slot.alive & (have == 0) & (workers >= 1)
-    order = np.lexsort((slot.index.by_name, seconds, ~able, slot.index.domain))
-    homes = slot.index.domain[order]
-    place = np.arange(n) - np.searchsorted(homes, homes)
     chosen = slot.alive & (have > 0)
-    chosen[order[(place < CANDIDATES) & able[order]]] = True
+    fastest(chosen, able, slot.index.domain, seconds, slot.index.by_name, len(slot.index.domains), CANDIDATES)
     columns = np.flatnonzero(chosen)
     current = have[columns]
     room = np.where(current > 0, np.maximum(1, workers[columns]), workers[columns])
@@ -89,20 +88,27 @@ def _service_times(slot: Slot, m: Light) -> Array:
     return seconds
 
 
-def onward(slot: Slot, m: Light) -> Array:
-    """Seconds from each node to whatever comes next: its nearest instance, or back to the ingresses."""
-    known = slot.onward.get(m.name)
-    if known is not None:
-        return known
-    seconds, total = np.zeros(len(slot.cpu)), float(slot.weights.sum())
+def costs(slot: Slot, m: Light, field: Field, sources: Whole, rate: float) -> Array:
+    """c_gv of eq. (26), s: from each source (endpoint) to each column, with `rate` more requests per s there."""
+    index, ways = slot.index, slot.ways
+    return request_costs(
+        ways.delay, ways.per_byte, sources, field.columns, index.edges[m.name][0], field.served,
+        onward(slot, m, field.columns), slot.into, ways.into, slot.out, ways.out, index.sent[m.name], rate, NO_PATH,
+    )  # fmt: skip
+
+
+def onward(slot: Slot, m: Light, nodes: Whole) -> Array:
+    """Seconds from each of `nodes` to whatever comes next: its nearest instance, or back to the ingresses."""
+    seconds, total = np.zeros(len(nodes)), float(slot.weights.sum())
     for to, size, share in slot.index.edges[m.name][1]:
         if to == INGRESS:
             if total > 0:
                 ends = range(len(slot.cpu), len(slot.cpu) + len(slot.weights))
-                seconds += share * (slot.ways.back(ends, size) @ slot.weights) / total
+                seconds += share * (slot.ways.back(nodes, ends, size) @ slot.weights) / total
         elif slot.present.get(to):
-            seconds += share * slot.ways.nearest(tuple(slot.index.position[i.node] for i in slot.present[to]), size)
-    slot.onward[m.name] = seconds
+            if to not in slot.ends:
+                slot.ends[to] = np.array([slot.index.position[i.node] for i in slot.present[to]])
+            add_nearest(seconds, slot.ways.delay, slot.ways.per_byte, nodes, slot.ends[to], size, share, NO_PATH)
     return seconds
 
 
@@ -127,16 +133,3 @@ def link_room(slot: Slot, m: Light, field: Field, workers: int, rate: float) -> 
         if room.sum() >= workers:
             return room
     return field.room
-
-
-def congestion(slot: Slot, m: Light, field: Field, rate: float) -> Array:
-    """Seconds a request waits for a node's own link, in and out, as M/M/1 would with `rate` more requests per s."""
-    seconds = np.zeros(len(field.columns))
-    for used, width, size in (
-        (slot.into, slot.ways.into, slot.index.edges[m.name][0]),
-        (slot.out, slot.ways.out, slot.index.sent[m.name]),
-    ):
-        wide = width[field.columns]
-        busy = np.minimum(0.95, (used[field.columns] + rate * size) / wide)
-        seconds += size / wide * busy / (1.0 - busy)
-    return seconds

@@ -10,7 +10,7 @@ import numpy as np
 from controller.light import measure
 from controller.light.actions import Wanted
 from controller.light.index import Index, Ways, index, ways
-from controller.light.law import Array, Flags
+from controller.light.law import Array, Flags, Whole
 from controller.light.measure import Present
 from controller.light.state import LightState
 from controller.model import Light, Model, Paths
@@ -42,7 +42,9 @@ class Slot:
     leaving: frozenset[str]
     slots: float
     fresh: bool
-    onward: dict[str, Array] = field(default_factory=dict)  # by service, once known (sites.onward)
+    ends: dict[str, Whole] = field(
+        default_factory=dict
+    )  # nodes of a service's instances, once asked for (sites.onward)
 
 
 def open_slot(
