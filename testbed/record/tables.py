@@ -167,15 +167,23 @@ class TaskBook:
         return self._rows[: self.offered]
 
 
+#: Pieces that may lie about before they are joined: a piece of few rows is mostly overhead.
+LOOSE = 64
+
+
 class Pile:
-    """A table that grows by pieces and is never put together: millions of rows are read once, chunk by chunk."""
+    """A table that grows by pieces and is never put together as a whole: it is read once, chunk by chunk."""
 
     def __init__(self, dtype: np.dtype[Any], chunk: int = 1 << 18) -> None:
         self._dtype, self._chunk, self._pieces = dtype, chunk, list[Array]()
+        self._joined = 0  # of the pieces, those that are many in one
 
     def add(self, rows: Array) -> None:
         if len(rows):
             self._pieces.append(rows)
+        if len(self._pieces) - self._joined >= LOOSE:
+            self._pieces[self._joined :] = [np.concatenate(self._pieces[self._joined :])]
+            self._joined += 1
 
     def __len__(self) -> int:
         return sum(map(len, self._pieces))

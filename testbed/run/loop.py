@@ -16,7 +16,7 @@ from controller.policy import Policy
 from testbed.load.tasks import TaskSource
 from testbed.record import measures
 from testbed.record.folder import RunFolder
-from testbed.record.tables import STAGES, Names, Pile, TaskBook
+from testbed.record.tables import LOOSE, STAGES, Names, Pile, TaskBook
 from testbed.run.bound import affordable
 from testbed.run.pulse import PulseTaker
 from testbed.run.recovery import LED_ROUND, NOTICED
@@ -37,7 +37,7 @@ class Journey:
     draws: list[TaskBatch] = field(default_factory=list)  # what was offered; empty where the bound is too dear
     stages: Pile = field(default_factory=lambda: Pile(STAGES))
     slots: list[tuple[float, float]] = field(default_factory=list)  # (time, cost of operation) of each regular slot
-    decisions: list[tuple[float, Decision]] = field(default_factory=list)
+    begun: list[tuple[float, str]] = field(default_factory=list)  # (time, service) of every start, moves included
     decide_s: list[float] = field(default_factory=list)
     overruns: int = 0
     budgets: list[tuple[float, dict[str, float]]] = field(default_factory=list)  # (since, service → w_m), s
@@ -48,6 +48,19 @@ class Journey:
     invalid: list[str] = field(default_factory=list)
     interrupted: bool = False
     ended: float | None = None  # when the load ended, where hands may end it, s
+    _joined: int = 0  # of the draws' batches, those that are many in one
+
+    def draw(self, tasks: TaskBatch) -> None:
+        """Keep what was offered. A long run has many slots of few tasks: joined, they take a tenth of the memory."""
+        self.draws.append(tasks)
+        if len(self.draws) - self._joined >= LOOSE:
+            self.draws[self._joined :] = [TaskBatch.join(self.draws[self._joined :])]
+            self._joined += 1
+
+    def budget(self, now: float, budgets: dict[str, float]) -> None:
+        """Waiting budgets from now on, noted where they change."""
+        if not self.budgets or self.budgets[-1][1] != budgets:
+            self.budgets.append((now, budgets))
 
 
 #: Called once per slot with what a live table shows.
@@ -140,7 +153,7 @@ class Loop:
         tasks = self.source.until(until)
         self.journey.tasks.offer(tasks.rows())
         if self.hands is None and affordable(self.model):
-            self.journey.draws.append(tasks)
+            self.journey.draw(tasks)
         self.world.offer(tasks)
 
     def _decide(self, k: int, planned: float | None) -> None:
@@ -172,10 +185,12 @@ class Loop:
         if on_slot:  # one between slots was called for by a detection; a slot costs once
             instances = ((i.service, i.node, i.workers) for i in observation.instances)
             self.journey.slots.append((now, measures.operation(instances, self._services, self._prices)))
-        self.journey.decisions.append((now, decision))
+        for a in decision.actions:  # not the decision: its diagnostics would be most of an hour's memory
+            if isinstance(a, (Start, Migrate)):
+                self.journey.begun.append((now, (a.start if isinstance(a, Migrate) else a).service))
         self.journey.ordered.update(type(a).__name__ for a in decision.actions)
         self.journey.scaled.update(_scalings(decision, observation))
-        self.journey.budgets.append((now, budgets_of(decision)))
+        self.journey.budget(now, budgets_of(decision))
 
     def gather(self) -> None:
         """Rows and events since the last time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from controller.decision import Migrate, Placement, Start
+from controller.decision import Placement, Start
 from testbed.record import measures
 from testbed.record.folder import SCHEMA_VERSION, plain
 from testbed.record.tables import Array, Pile
@@ -81,8 +81,7 @@ def _fluid_bound(prepared: Prepared, journey: Journey, tracks: Sequence[Track]) 
     None where it is too dear, and for a policy that starts core services during the run: its placement is not one.
     """
     core = {m.name for m in prepared.resolved.model.core}
-    begun = [a for _, d in journey.decisions for a in d.actions if isinstance(a, (Start, Migrate))]
-    if any((a.start if isinstance(a, Migrate) else a).service in core for a in begun):
+    if any(service in core for _, service in journey.begun):
         return None
     placed: dict[str, list[str]] = {m: [] for m in core}
     for a in prepared.initial.actions:
@@ -103,13 +102,7 @@ def _after_faults(rows: Array, faults: list[dict[str, Any]], end: float) -> dict
 
 def _cost(prepared: Prepared, journey: Journey, start: float, end: float) -> dict[str, float]:
     model = prepared.resolved.model
-    later = [
-        (a.start if isinstance(a, Migrate) else a).service
-        for t, d in journey.decisions
-        if start <= t < end
-        for a in d.actions
-        if isinstance(a, (Start, Migrate))
-    ]
+    later = [service for t, service in journey.begun if start <= t < end]
     initial = [a.service for a in prepared.initial.actions if isinstance(a, Start)]
     window = [operation for t, operation in journey.slots if start <= t < end]
     return measures.cost(window, later, initial, {m.name: m for m in model.services()})

@@ -6,8 +6,8 @@ shrink convert inside. A world owns time: nothing outside sleeps or reads a cloc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,6 +60,11 @@ class TaskBatch:
 
     def __len__(self) -> int:
         return len(self.id)
+
+    @classmethod
+    def join(cls, batches: Sequence[TaskBatch]) -> TaskBatch:
+        """Several in one, in their order."""
+        return cls(*(np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(cls)))
 
     def rows(self) -> Array:
         """The tasks as rows of the tasks' table, not answered yet."""

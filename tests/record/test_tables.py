@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from testbed.record.tables import LATE, ON_TIME, STAGES, TASKS, UNANSWERED, Names, Pile, TaskBook, task_rows
+from testbed.record.tables import LATE, LOOSE, ON_TIME, STAGES, TASKS, UNANSWERED, Names, Pile, TaskBook, task_rows
 from tests.load.builders import model
 
 
@@ -69,3 +69,13 @@ def test_a_pile_keeps_its_order_and_joins_what_is_small():
         pile.add(tasks(*ids))
     assert [c["id"].tolist() for c in pile.chunks()] == [[1, 2, 3], [4, 5], [6, 7, 8, 9, 10, 11], [12]]
     assert len(pile) == 12
+
+
+def test_a_pile_of_many_small_pieces_is_a_few_large_ones():
+    """An hour's run adds a handful of rows every slot; each array of its own would cost more than the rows in it."""
+    pile = Pile(TASKS)
+    for k in range(1, 1 + 10 * LOOSE + 3):
+        pile.add(tasks(k))
+    assert len(pile._pieces) == 10 + 3
+    (rows,) = pile.chunks()
+    assert rows["id"].tolist() == list(range(1, 1 + 10 * LOOSE + 3))

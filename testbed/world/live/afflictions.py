@@ -97,7 +97,8 @@ class Afflictions:
     def _comes_to(self, id: str, stopped: bool) -> bool:
         """Whether the kernel says so in time; an instance that ended meanwhile is no longer asked about."""
         end = time.monotonic() + PATIENCE_S
-        while (found := process_state(self.hosts.services[id].pid)) not in ("", "Z", "X"):
+        started = self.hosts.services.get(id)
+        while started is not None and (found := process_state(started.pid)) not in ("", "Z", "X"):
             if (found == "T") == stopped:
                 return True
             if time.monotonic() > end:
@@ -111,9 +112,10 @@ class Afflictions:
         instances = {id: i.service for id, i in list(self.fleet.instances.items())}
         victims = chosen(instances, target, bool(shape["all"]))
         self.killed.update(victims)
-        sent = [id for id in victims if self.hosts.signal(id, signal.SIGKILL)]
+        pids = {id: s.pid for id in victims if (s := self.hosts.services.get(id)) is not None}
+        sent = [id for id in pids if self.hosts.signal(id, signal.SIGKILL)]
         end = time.monotonic() + PATIENCE_S
-        while alive := [id for id in sent if process_state(self.hosts.services[id].pid) not in ("", "Z", "X")]:
+        while alive := [id for id in sent if process_state(pids[id]) not in ("", "Z", "X")]:
             if time.monotonic() > end:
                 break
             time.sleep(0.002)

@@ -129,6 +129,12 @@ class DockerHosts:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "busy").write_bytes(bytes(BUSY_BYTES))
 
+    def clear_busy(self, host: str, slot: int) -> None:
+        """Nobody is busy at this slot of the node's counter; for one whose owner is gone."""
+        with (self.node_folder(host) / "busy").open("r+b") as file:
+            file.seek(4 * slot)
+            file.write(bytes(4))
+
     # ── services ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def start_service(
@@ -166,6 +172,23 @@ class DockerHosts:
             self.services[id] = started
             self._alive[id] = watched
         return started
+
+    def retire(self, id: str, grace_s: float = 2.0) -> None:
+        """`stop_service`, and its container is removed: of what moves all day long nothing may pile up."""
+        self.stop_service(id, grace_s)
+        with self._lock:
+            gone = self.services.pop(id)
+        try:
+            self.api.remove_container(gone.container, v=True, force=True)
+        except Exception as error:
+            if engine.status_of(error) == 409:  # somebody removes it already: `close` looks whether it went
+                return
+            if engine.status_of(error) != 404:
+                raise CannotRun(f"Docker did not remove {id}: {engine.words(error)}") from error
+        with self._lock:
+            number = self._undo.pop(self._service_name(id, gone.node), None)
+        if number is not None:
+            self.ledger.done(number)
 
     def stop_service(self, id: str, grace_s: float = 2.0) -> None:
         """SIGTERM, and SIGKILL after `grace_s` (whole seconds, rounded up). Its container stays until `remove`."""

@@ -31,12 +31,16 @@ from testbed.world.troubles import Troubles
 READY_TIMEOUT = 30.0  # real s beyond the modelled start-up until an instance must have said ready
 BUSY_SHARE = 0.6  # of the machine's cores for busy services; the rest carries packets and control
 SETTLE = 5.0  # real s that actions under way get when the fleet is closed
-BUSY_SLOTS = 256  # instances of one node over a run that can be counted (docs/wire.md)
+BUSY_SLOTS = 256  # instances of one node at a time that can be counted (docs/wire.md)
+PORTS = 50_000  # of a node: so many instances later, a port is used again
 
 
 @dataclass
 class Instance:
-    """One instance and where it stands: starting → ready → draining → (gone). Times nominal, s."""
+    """One instance and where it stands: starting → ready → draining → (gone). Times nominal, s.
+
+    slot: in the node's busy counter; given to another once this one's container is gone, and -1 from then on.
+    """
 
     id: str
     service: str
@@ -71,6 +75,7 @@ class Fleet:
         self.instances: dict[str, Instance] = {}
         self._lock = threading.RLock()
         self._ports: dict[str, int] = defaultdict(int)
+        self._slots: dict[str, set[int]] = defaultdict(set)  # in use
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="fleet")
         self._pending: list[Future[None]] = []
         self._types = wire_types(bed.model.tasks, bed.scenario.run.dilate, bed.scenario.run.shrink)
@@ -128,15 +133,25 @@ class Fleet:
     def _reserve(self, start: Start) -> Instance:
         """Port and busy slot of a new instance; it exists (and costs) from here on."""
         with self._lock:
-            k = self._ports[start.node]
+            used = self._slots[start.node]
+            slot = next((k for k in range(BUSY_SLOTS) if k not in used), None)
+            if slot is None:
+                raise CannotRun(f"node {start.node}: over {BUSY_SLOTS} instances at a time; place fewer there")
+            used.add(slot)
+            port = SERVICE_PORT + self._ports[start.node] % PORTS
             self._ports[start.node] += 1
-            if k >= BUSY_SLOTS:
-                raise CannotRun(f"node {start.node}: over {BUSY_SLOTS} instances started in one run; shorten the run")
-            instance = Instance(
-                start.id, start.service, start.node, SERVICE_PORT + k, start.workers, k, asked_at=self.clock()
-            )
+            instance = Instance(start.id, start.service, start.node, port, start.workers, slot, asked_at=self.clock())
             self.instances[start.id] = instance
             return instance
+
+    def _vacate(self, instance: Instance) -> None:
+        """Its container is gone: its slot is free, and counts nothing (one that was killed was counting)."""
+        with self._lock:
+            if instance.slot < 0:
+                return
+            self.hosts.clear_busy(instance.node, instance.slot)
+            self._slots[instance.node].discard(instance.slot)
+            instance.slot = -1
 
     def _config(self, i: Instance, initial: bool) -> dict[str, Any]:
         run, m = self.bed.scenario.run, self.bed.model.service(i.service)
@@ -243,7 +258,20 @@ class Fleet:
             self.note(Event("action_failed", None, self.clock(), {"action": repr(action), "error": str(error)}))
             start = action.start if isinstance(action, Migrate) else action
             if isinstance(start, Start):
-                self._forget(start.id)
+                self._give_up(start.id)
+
+    def _give_up(self, name: str) -> None:
+        """An instance that never became ready leaves nothing, not even a container that might still call."""
+        instance = self.instances.get(name)
+        self._forget(name)
+        try:
+            if name in self.hosts.services:
+                self.hosts.retire(name, 0.0)
+        except CannotRun as error:
+            self.note(Event("note", None, self.clock(), {"text": f"{name} stays until the end of the run: {error}"}))
+            return
+        if instance is not None:
+            self._vacate(instance)
 
     def _start(self, start: Start) -> None:
         self._launch(start, initial=False)
@@ -280,7 +308,8 @@ class Fleet:
         except FutureTimeout:
             raise CannotRun(f"{name}: no answer to its drain within {limit + 5.0:.0f} s") from None
         self._forget(name)
-        self.hosts.stop_service(name, 0.5)
+        self.hosts.retire(name, 0.5)
+        self._vacate(instance)
         self.note(Event("drained", asked, self.clock(), {"id": name, "seconds": self.clock() - asked, "lost": lost}))
         return lost
 
@@ -325,6 +354,7 @@ class Fleet:
         if instance is None:
             return
         self.hub.dead(name)
+        self._vacate(instance)
         self._announce()
         self.note(
             Event("instance_died", None, self.clock(), {"id": name, "service": instance.service, "node": instance.node})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ class Meters:
 
     def __init__(self, network: Network, topology: Topology) -> None:
         self.network, self.topology = network, topology
-        self._ticks: list[tuple[float, dict[str, int]]] = []
+        self._ticks: list[tuple[float, array[int]]] = []  # by link, in the topology's order: an hour has thousands
 
     def begin(self) -> None:
         """At t = 0."""
@@ -37,19 +38,20 @@ class Meters:
 
     def tick(self, now: float) -> dict[str, float]:
         """Bytes of each link at nominal time now: the busier direction is kept, each direction "a->b" returned."""
-        counted, ways = {}, {}
-        links = {k.name: k for k in self.topology.links}
-        for name, c in self.network.counters().items():
-            counted[name] = max(c.ab.bytes, c.ba.bytes)
-            k = links[name]
-            ways[f"{k.a}->{k.b}"], ways[f"{k.b}->{k.a}"] = float(c.ab.bytes), float(c.ba.bytes)
+        counted, ways = array("Q"), {}
+        counters = self.network.counters()
+        for k in self.topology.links:
+            c = counters.get(k.name)
+            counted.append(max(c.ab.bytes, c.ba.bytes) if c else 0)
+            if c:
+                ways[f"{k.a}->{k.b}"], ways[f"{k.b}->{k.a}"] = float(c.ab.bytes), float(c.ba.bytes)
         self._ticks.append((now, counted))
         return ways
 
     def use(self, dilate: float) -> dict[str, Any]:
         """Through the whole run (record.link_use), at nominal times."""
         links = self.topology.links
-        carried = [[counted.get(k.name, 0) for k in links] for _, counted in self._ticks]
+        carried = [counted for _, counted in self._ticks]
         rates = [min(k.ab.rate, k.ba.rate) * dilate for k in links]
         return link_use([t for t, _ in self._ticks], carried, [k.name for k in links], rates)
 
@@ -64,8 +66,8 @@ class Meters:
         (t0, first), (t1, last) = inside[0], inside[-1]
         seconds = max((t1 - t0) * dilate, 1e-9)
         use = {}
-        for k in self.topology.links:
-            bits = 8 * (last.get(k.name, 0) - first.get(k.name, 0))
+        for k, before, after in zip(self.topology.links, first, last, strict=True):
+            bits = 8 * (after - before)
             use[k.name] = bits / seconds / min(k.ab.rate, k.ba.rate)
         cpu = capabilities.cpu_times()
         idle, steal = cpu.idle - self._cpu.idle, cpu.steal - self._cpu.steal

@@ -16,8 +16,8 @@ from controller.placement import Infeasible
 from tests.controller.instances import e12, small
 
 NAMES = (
-    "genetic", "least_loaded", "monolithic", "nearest", "nothing", "prop_avg", "random", "reactive", "reactive_fast",
-    "round_robin", "static", "static_peak", "two_tier",
+    "carousel", "genetic", "least_loaded", "monolithic", "nearest", "nothing", "prop_avg", "random", "reactive",
+    "reactive_fast", "round_robin", "static", "static_peak", "two_tier",
 )  # fmt: skip
 #: Those that decide once and hold still.
 STILL = ("genetic", "monolithic", "nearest", "nothing", "static", "static_peak")
@@ -48,7 +48,7 @@ def test_the_folder_is_the_registry() -> None:
     assert policies.names() == NAMES
     assert [policies.get(n).name for n in NAMES] == list(NAMES)
     with pytest.raises(
-        ValueError, match=r"no policy 'two_teir'. Did you mean 'two_tier'\? There are: genetic, least_loaded"
+        ValueError, match=r"no policy 'two_teir'. Did you mean 'two_tier'\? There are: carousel, genetic, least_loaded"
     ):
         policies.get("two_teir")
     with pytest.raises(ValueError, match="There are"):

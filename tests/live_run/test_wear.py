@@ -1,0 +1,76 @@
+"""What a run must not wear out: containers, ports and busy slots of instances that come and go all day long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.world.live import fleet
+from testbed.world.live.fleet import Fleet
+from tests.live_run.kit import CALM, Run, docker, ready, until
+
+pytestmark = pytest.mark.live
+OFTEN = ("policy.name=carousel", "policy.parameters={every: 1}", "run.slot=500 ms", "run.duration=7 s")
+
+
+def fleet_of(run: Run) -> Fleet:
+    assert run.world._parts is not None and run.world._parts.fleet is not None
+    return run.world._parts.fleet
+
+
+def busy(run: Run, node: str) -> tuple[int, ...]:
+    return struct.unpack("<256I", (Path(run.names.folder) / "nodes" / node / "busy").read_bytes())
+
+
+def test_an_instance_that_has_moved_leaves_no_container_and_its_slot_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More moves than a node has slots: two there are enough for all that ever stood on it."""
+    monkeypatch.setattr(fleet, "BUSY_SLOTS", 3)
+    containers: list[int] = []
+    ports: set[tuple[str, int]] = set()
+
+    def look(run: Run, status: dict[str, Any]) -> None:
+        containers.append(len(docker("ps", "-aq", "--filter", f"label=shaketable.run={run.run_id}").split()))
+        ports.update((i.node, i.port) for i in list(fleet_of(run).instances.values()))
+
+    run = Run(ready(*CALM, *OFTEN), tmp_path / "run", look)
+    summary = run()
+    assert summary["migrations"]["count"] >= 10 and summary["migrations"]["tasks_lost"] == 0
+    assert run.events("action_failed") == []
+    assert len(ports) > 10, "each instance has a port of its own"
+    assert max(containers) <= containers[0] + 4, "moves under way, and no dead ones"
+
+
+def test_a_killed_instance_is_no_longer_counted_as_busy(tmp_path: Path) -> None:
+    """SIGKILL while it works: its slot of the node's counter would slow the others of the node for good."""
+    seen: dict[str, tuple[int, ...]] = {}
+
+    def kill(run: Run, status: dict[str, Any]) -> None:
+        victim = next((i for i in list(fleet_of(run).instances.values()) if i.service == "cut"), None)
+        if victim is None or "before" in seen or status["slot"] < 3:
+            return
+        pid = int(docker("inspect", "-f", "{{.State.Pid}}", run.container(victim.node, victim.id)))
+        own = victim.slot
+
+        def stopped_at_work() -> bool:
+            os.kill(pid, signal.SIGSTOP)
+            if busy(run, victim.node)[own]:
+                return True
+            os.kill(pid, signal.SIGCONT)
+            return False
+
+        until(stopped_at_work, "it works")
+        seen["before"] = (busy(run, victim.node)[own],)
+        os.kill(pid, signal.SIGKILL)
+        run.world.advance(run.world.now() + 0.5)
+        seen["after"] = (busy(run, victim.node)[own],)
+
+    work = ("services.cut.work=100 ms", "tasks.scene.deadline=2 s", "arrivals.rate=8 /s", "policy.name=static")
+    Run(ready(*CALM, *work, "run.duration=4 s"), tmp_path / "run", kill)()
+    assert seen["before"][0] > 0 and seen["after"] == (0,)
