@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +167,7 @@ def _scenario(document: Document, written: str, path: Path) -> Path:
     if bare or not found.is_relative_to(folder):
         message = f"there is no shipped scenario {written!r}. {nearest(written, names)}; or name a file in this folder"
         raise InputError([document.problem(("scenario",), message)])
-    if not found.is_file():
+    if not os.path.isfile(found):
         raise InputError([document.problem(("scenario",), f"there is no file {written!r} in {folder}")])
     return found
 

@@ -9,6 +9,7 @@ Every factor is cut to [0.1, 4]. Requests are dealt to ingresses by the true wei
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -74,7 +75,7 @@ def read(spec: ArrivalTrace) -> list[tuple[float, float, float]]:
     Raises InputError with file and line for a missing column, a garbage line, or time running backwards.
     """
     path = Path(spec.file)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError([Problem(str(path), 1, 1, "arrivals.trace.file", "there is no such file")])
     if path.stat().st_size > MOST_BYTES:
         raise InputError([Problem(str(path), 1, 1, "arrivals.trace.file", "larger than 256 MiB; cut it first")])
@@ -120,6 +121,9 @@ def window(spec: ArrivalTrace, load: float, weights: Mapping[str, float], horizo
         raise InputError([Problem(spec.file, 1, 1, "arrivals.trace.start", "lies behind the last request")])
     speed = load * _speed(rows, spec, horizon)
     rows = [(t / speed, a, b) for t, a, b in rows if t / speed < horizon]
+    if not rows:
+        last = f"the first request from the start given comes after the run's {horizon:g} s"
+        raise InputError([Problem(spec.file, 2, 1, "arrivals.trace", f"{last}: give a later start, or a rate")])
     mean_in = sum(a for _, a, _ in rows) / len(rows) or 1.0
     mean_all = sum(a + DECODE_WEIGHT * b for _, a, b in rows) / len(rows) or 1.0
     scales = []

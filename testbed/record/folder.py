@@ -38,10 +38,10 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists() and not path.is_dir():
+        if os.path.exists(path) and not path.is_dir():
             raise InputError(f"{path}: is a file; --out names a folder, and a new one is best")
         self.lost = ""  # why the records are not whole, once a line could not be written
-        self._made, self._made_parent = not path.exists(), not path.parent.exists()
+        self._made, self._made_parent = not os.path.exists(path), not os.path.exists(path.parent)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
@@ -249,7 +249,7 @@ def _key(key: Any) -> str:
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """(summary, metadata, events) of a finished run. Raises InputError where the folder holds none."""
-    if not (path / MARKER).is_file():
+    if not os.path.isfile(path / MARKER):
         raise InputError(
             f"{path}: no finished run here (its completion marker is missing); name the folder a run printed"
         )

@@ -7,6 +7,7 @@ the last bit (testbed.record.exact); the path costs only where they changed.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +80,7 @@ def replay(folder: Path) -> Replay:
 
 def _decisions(path: Path) -> Iterator[dict[str, Any]]:
     """Each decision as its event has it."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path}: is not there; a live run writes it, and a run in the twin with --observations")
     paths: Paths | None = None
     number = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,8 +140,8 @@ def _resolved(source: Source, place: Place, written: str) -> Path | Problem:
             return source.problem(
                 place, f"{where}: copy it there, or give it with --set {'.'.join(map(str, place))}=FILE"
             )
-    if not found.is_file():
-        near = [p.name for p in found.parent.iterdir() if p.is_file()] if found.parent.is_dir() else []
+    if not os.path.isfile(found):  # False, too, for a name that no file can have
+        near = [p.name for p in found.parent.iterdir() if p.is_file()] if os.path.isdir(found.parent) else []
         near = [n for n in near if Path(n).suffix == found.suffix]
         return source.problem(place, f"there is no file {written!r}. {nearest(found.name, sorted(near))}")
     return found

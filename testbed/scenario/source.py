@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,7 @@ def _base(path: Path, document: Document, chain: tuple[Path, ...]) -> Path:
         raise refuse(f"there is no shipped scenario {written!r}. {nearest(written, shipped)}; or name a file")
     if not bare and (Path(written).is_absolute() or not found.is_relative_to(folder)):
         raise refuse(f"a file that is extended lies in the scenario's own folder, {written!r} does not: copy it there")
-    if not found.is_file():
+    if not os.path.isfile(found):
         raise refuse(f"there is no file {written!r} in {folder}")
     if found.resolve() in chain:
         raise refuse(f"{found.name} extends itself, by way of {' → '.join(p.name for p in chain)}")

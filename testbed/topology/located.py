@@ -7,6 +7,7 @@ anchors, tags, duplicate keys, files over 1 MiB, nesting over 20. Scalars follow
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,9 +77,9 @@ def text_of(path: Path, most: int = MOST_BYTES) -> str:
         return InputError([Problem(str(path), line, 1, "(document)", message)])
 
     try:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise refuse("this is a folder; name a file in it")
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise refuse(f"there is no such file. {_siblings(path)}")
         with path.open("rb") as file:
             raw = file.read(most + 1)
@@ -95,7 +96,7 @@ def text_of(path: Path, most: int = MOST_BYTES) -> str:
 
 def _siblings(path: Path) -> str:
     folder = path.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return f"There is no folder {str(folder)!r} either"
     return "In that folder: " + nearest(path.name, sorted(p.name for p in folder.iterdir() if p.suffix == path.suffix))
 

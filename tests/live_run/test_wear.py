@@ -30,21 +30,25 @@ def busy(run: Run, node: str) -> tuple[int, ...]:
 def test_an_instance_that_has_moved_leaves_no_container_and_its_slot_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More moves than a node has slots: two there are enough for all that ever stood on it."""
-    monkeypatch.setattr(fleet, "BUSY_SLOTS", 3)
+    """Slots in use are those of instances that are there, and of at most a few on their way in or out."""
+    monkeypatch.setattr(fleet, "BUSY_SLOTS", 4)
     containers: list[int] = []
+    beyond: list[int] = []
     ports: set[tuple[str, int]] = set()
 
     def look(run: Run, status: dict[str, Any]) -> None:
         containers.append(len(docker("ps", "-aq", "--filter", f"label=shaketable.run={run.run_id}").split()))
-        ports.update((i.node, i.port) for i in list(fleet_of(run).instances.values()))
+        there = list(fleet_of(run).instances.values())
+        ports.update((i.node, i.port) for i in there)
+        beyond.append(sum(map(len, fleet_of(run)._slots.values())) - len(there))
 
     run = Run(ready(*CALM, *OFTEN), tmp_path / "run", look)
     summary = run()
-    assert summary["migrations"]["count"] >= 10 and summary["migrations"]["tasks_lost"] == 0
+    moves = summary["migrations"]["count"]
+    assert moves >= 3 and summary["migrations"]["tasks_lost"] == 0
     assert run.events("action_failed") == []
-    assert len(ports) > 10, "each instance has a port of its own"
-    assert max(containers) <= containers[0] + 4, "moves under way, and no dead ones"
+    assert len(ports) >= moves, "each instance has a port of its own"
+    assert max(containers) <= containers[0] + 4 and max(beyond) <= 4, "moves under way, and no dead ones"
 
 
 def test_a_killed_instance_is_no_longer_counted_as_busy(tmp_path: Path) -> None:

@@ -110,5 +110,5 @@ class Connection(asyncio.Protocol):
             if not isinstance(message, dict):
                 raise ValueError("not a JSON object")
             self._on_message(self, message)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
             self.drop(f"sent a line that can't be used ({type(error).__name__}: {error}): {text[:120]!r}")

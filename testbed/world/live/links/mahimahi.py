@@ -18,6 +18,7 @@ from testbed.errors import InputError, Problem
 MAX_BYTES = 64 * 1024 * 1024
 OPPORTUNITY_BYTES = 1500.0  # what one opportunity carries in the files of the literature
 _LONGEST = 15  # digits; a longer number of milliseconds is no time
+LONGEST_MS = 24 * 3600 * 1000  # of a round; its bins are kept in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def parse(path: str) -> Opportunities:
         value = int(text)
         if value < previous:
             raise _fail(path, index + 1, f"{value} comes after {previous}: times never decrease; sort the lines")
+        if value > LONGEST_MS:
+            raise _fail(path, index + 1, f"{value} ms is more than 24 h: cut the file to the part you need")
         previous = value
         times[index] = value / 1000
     if previous == 0:
