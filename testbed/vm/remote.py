@@ -193,18 +193,18 @@ def fetch(m: Machine, names: Sequence[str], out: Path) -> int:
 
 
 def down(m: Machine) -> int:
-    """What runs there is ended and removed, the daemons we started are stopped, the folder goes."""
+    """What dead runs left is removed, then the folder goes. Daemons stay: others may have work on them."""
     if not exists(m, MARK):
         m.say(f"{m.host}: nothing of ours in {m.folder}")
         return 0
     root = not m.sudo or m.ssh.ask("sudo -n true").code == 0
     if root and exists(m, ".venv/.stamp"):
-        code = m.follow(f"{m.sudo}./shaketable clean && {m.sudo}./shaketable stop-daemons")
+        code = m.follow(f"{m.sudo}./shaketable clean")
         if code != 0:
             raise CannotRun(f"{m.host}: `shaketable clean` ended with {code} there; {m.folder} is left as it is")
     rm = f"{m.sudo if root else ''}rm -rf -- {shlex.quote(m.folder)}"
     m.checked(m.ssh.ask(f"cd / && {rm}"), f"removing {m.folder}")
-    m.say(f"{m.host}: {m.folder} is gone; packages that the set-up installed stay")
+    m.say(f"{m.host}: {m.folder} is gone; packages and daemons stay as they are")
     return 0
 
 
