@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from testbed import catalogue
 from testbed.catalogue import nearest
 from testbed.scenario.model import Claim, Scenario
+from testbed.topology.explain import keys
 from testbed.topology.located import Place
 
 Mistakes = Iterator[tuple[Place, str]]
@@ -40,7 +41,8 @@ def claim(index: int, value: Claim, scenario: Scenario) -> Mistakes:
 
 
 def _sides(place: Place, value: Claim) -> Mistakes:
-    """What a claim changes of its scenario. Whether a path and its value are right, `verify` checks by loading them."""
+    """What a claim changes of its scenario. Whether a path and its value are right to the end, `verify` checks by
+    loading them; a first step that is no key of a scenario is named here."""
     a = value.against
     if a is not None and a.policy is None and not a.set:
         yield (*place, "against"), "names no other side: give it a policy, or set: {path: value}"
@@ -52,6 +54,8 @@ def _sides(place: Place, value: Claim) -> Mistakes:
     for where, path in paths:
         if path.split(".")[0] in ("claims", "name", "question"):
             yield (*place, where), f"{path!r} can't be changed by a claim: it is what the claim is about"
+        elif path.split(".")[0] not in keys(Scenario):
+            yield (*place, where), f"there is no key {path.split('.')[0]!r}. {nearest(path, keys(Scenario))}"
         if path == "run.seed":
             yield (*place, where), "the seeds of a claim are fixed: run.seed and the next ones, one per run"
     if value.sweep is not None and len(set(map(str, value.sweep.values))) < len(value.sweep.values):
