@@ -60,10 +60,11 @@ def heuristic(instances: dict[str, tuple[str, ...]], explanation: str, **more: d
     return Placement(instances, "heuristic", float("nan"), float("-inf"), float("nan"), explanation=explanation, **more)
 
 
-def core_starts(model: Model, placement: Placement) -> list[tuple[Start, str]]:
-    """Starts of the placed core instances with their reasons, numbered from 0."""
-    rows = [(m, node) for m in model.core for node in placement.instances.get(m.name, ())]
-    return [
-        (Start(f"{m.name}-{k}", m.name, node, m.streams), f"{m.name}: core placement")
-        for k, (m, node) in enumerate(rows)
-    ]
+def beside_core(model: Model, placement: Placement) -> tuple[Room, list[tuple[Start, str]]]:
+    """What core services as placed leave of the nodes, and their starts with reasons, numbered from 0."""
+    room, rows = Room.of(model), list[tuple[Start, str]]()
+    for m in model.core:
+        for node in placement.instances.get(m.name, ()):
+            rows.append((Start(f"{m.name}-{len(rows)}", m.name, node, m.streams), f"{m.name}: core placement"))
+            room.take(m, node)
+    return room, rows

@@ -29,7 +29,7 @@ from controller.light.law import Array, Whole
 from controller.model import Core, Light, Model
 from controller.observation import Observation
 from controller.placement import Infeasible
-from controller.policies._fixed import Fixed, Room, core_starts, heuristic, stay
+from controller.policies._fixed import Fixed, Room, beside_core, heuristic, stay
 from controller.policies._parameters import build, check
 
 #: Most workers of a light service on a node, and most in all.
@@ -75,9 +75,7 @@ class Genetic:
     def begin(self, model: Model, placement: Placement, parameters: Mapping[str, float]) -> tuple[Fixed, Decision]:
         check(self.name, parameters, Parameters())
         best, _ = _bred(model, build(Parameters(), parameters))
-        room, rows = Room.of(model), core_starts(model, placement)
-        for start, _ in rows:
-            room.take(model.service(start.service), start.node)
+        room, rows = beside_core(model, placement)
         for m, row in zip(model.light, best[len(model.core) :].tolist(), strict=True):
             workers = {v.name: n for v, n in zip(model.nodes, row, strict=True) if n and room.fits(m, v.name, n)}
             workers = workers or {v.name: 1 for v in model.nodes if room.fits(m, v.name)}

@@ -20,7 +20,7 @@ from controller.light import law as laws
 from controller.model import Core, Light, Model, Node
 from controller.observation import Observation
 from controller.placement import Infeasible
-from controller.policies._fixed import Fixed, Room, core_starts, heuristic, stay
+from controller.policies._fixed import Fixed, Room, beside_core, heuristic, stay
 from controller.policies._parameters import build, check
 
 
@@ -70,10 +70,7 @@ class Monolithic:
     def begin(self, model: Model, placement: Placement, parameters: Mapping[str, float]) -> tuple[Fixed, Decision]:
         check(self.name, parameters, Parameters())
         p = build(Parameters(), parameters)
-        room = Room.of(model)
-        rows = core_starts(model, placement)
-        for start, _ in rows:
-            room.take(model.service(start.service), start.node)
+        room, rows = beside_core(model, placement)
         for m in model.light:
             for g, rates in _demand(model, p.plan_load).items():
                 if m.name not in rates and any(m.name in r for r in _demand(model, p.plan_load).values()):

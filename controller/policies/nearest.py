@@ -18,7 +18,7 @@ from controller.light import law as laws
 from controller.model import Core, Light, Model
 from controller.observation import Observation
 from controller.placement import Infeasible
-from controller.policies._fixed import Fixed, Room, core_starts, heuristic, stay
+from controller.policies._fixed import Fixed, Room, beside_core, heuristic, stay
 from controller.policies._parameters import build, check
 
 
@@ -58,10 +58,7 @@ class Nearest:
     def begin(self, model: Model, placement: Placement, parameters: Mapping[str, float]) -> tuple[Fixed, Decision]:
         check(self.name, parameters, Parameters())
         p = build(Parameters(), parameters)
-        room = Room.of(model)
-        rows = core_starts(model, placement)
-        for start, _ in rows:
-            room.take(model.service(start.service), start.node)
+        room, rows = beside_core(model, placement)
         asked = demand.planned(model, placement, demand.task_rates(model, p.plan_load))
         for m in model.light:
             workers: dict[str, int] = {}

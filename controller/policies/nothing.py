@@ -12,7 +12,7 @@ from controller.decision import Decision, Placement, Start
 from controller.model import Core, Light, Model
 from controller.observation import Observation
 from controller.placement import Infeasible
-from controller.policies._fixed import Fixed, Room, core_starts, heuristic, stay
+from controller.policies._fixed import Fixed, Room, beside_core, heuristic, stay
 from controller.policies._parameters import check
 
 
@@ -37,10 +37,7 @@ class Nothing:
 
     def begin(self, model: Model, placement: Placement, parameters: Mapping[str, float]) -> tuple[Fixed, Decision]:
         check(self.name, parameters, Parameters())
-        room = Room.of(model)
-        rows = core_starts(model, placement)
-        for start, _ in rows:
-            room.take(model.service(start.service), start.node)
+        room, rows = beside_core(model, placement)
         for m in model.light:
             node = _first_fit(model, room, m)
             rows.append((Start(f"{m.name}-{len(rows)}", m.name, node, 1), f"{m.name}: first node that fits"))

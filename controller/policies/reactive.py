@@ -26,7 +26,7 @@ from controller.light.index import index
 from controller.model import Core, Light, Model
 from controller.observation import Observation
 from controller.placement import Infeasible
-from controller.policies._fixed import Room, core_starts, heuristic
+from controller.policies._fixed import Room, beside_core, heuristic
 from controller.policies._parameters import build, check
 
 #: Fewest replicas of anything; most the autoscaler may add in one sync whatever there is.
@@ -88,10 +88,7 @@ class Reactive:
     def begin(self, model: Model, placement: Placement, parameters: Mapping[str, float]) -> tuple[Scaler, Decision]:
         check(self.name, parameters, Parameters())
         p = build(Parameters(), parameters)
-        room = Room.of(model)
-        rows = core_starts(model, placement)
-        for start, _ in rows:
-            room.take(model.service(start.service), start.node)
+        room, rows = beside_core(model, placement)
         asked = demand.planned(model, placement, demand.task_rates(model, p.begin_load))
         for m in model.light:
             a = sum(asked[m.name].values()) * m.work * laws.mean(m.law)
