@@ -4,11 +4,12 @@ STANDARD LIBRARY ONLY and no import of this project: this one file is copied int
 docs/mathematics.md, eq. (27). All times in seconds and all sizes in bytes of whoever built the view: the
 controller's are nominal, a container's are wire units (docs/wire.md); the functions do not care.
 
-    estimate = net(source, v, b) + x̄ + (backlog + 1 − p)⁺ x̄ / p
+    estimate = net(source, v, b (1 + own)) + x̄ + (backlog + own + 1 − p)⁺ x̄ / p
 
 The view is up to a view interval old. A sender that routes by it alone sends everything of that interval to the
-one instance that looked best; so it counts what it has itself sent since the view was made (`local`), and exact
-ties are broken by load per worker and then differently for each sender.
+one instance that looked best; so it counts what it has itself sent since the view was made or has not been
+acknowledged (`local`, own): these requests wait for a worker there, and their bytes are on the way before those of the
+next one. Exact ties are broken by load per worker and then differently for each sender.
 
 A view carries the rule its senders follow: RULES, decided by the policy (`controller.policy.Policy.routing`), the
 same for the whole run. Two rules take turns: `turn` says whose. Admission and early drop ask by the estimate under
@@ -156,8 +157,11 @@ def waiting(target: Target, extra: int = 0) -> float:
 
 
 def estimate(view: View, target: Target, source: str, size: float, extra: int = 0) -> float:
-    """Seconds until `target` would have served a request of `size` bytes sent now from `source`."""
-    return view.net(source, target.node, size) + target.mean + waiting(target, extra)
+    """Eq. (27): seconds until `target` would have served a request of `size` bytes sent now from `source`.
+
+    extra: own requests to it that the view does not show; each is taken to be as large as this one.
+    """
+    return view.net(source, target.node, size * (1 + extra)) + target.mean + waiting(target, extra)
 
 
 def turn(rule: str, sent: int, task: int, stage: int, attempt: int = 1) -> int:
@@ -237,15 +241,14 @@ def _least_estimate(
         p = t.workers
         if p <= 0 or t.id in exclude:
             continue
-        over = t.backlog + 1 - p
-        if local:
-            over += local.get(t.id, 0)
+        own = local.get(t.id, 0) if local else 0
+        over = t.backlog + 1 - p + own
         seconds = t.mean + over * t.mean / p if over > 0 else t.mean
         if t.node != source:
             column = view.index.get(t.node)
             if column is None or row is None:
                 continue
-            seconds += delays[column] + size * bytes_[column]
+            seconds += delays[column] + size * (1 + own) * bytes_[column]
         if t.draining:
             if seconds < least_draining:
                 last_resort, least_draining = t, seconds

@@ -49,6 +49,8 @@ def test_estimate_is_path_plus_service_plus_wait() -> None:
     """net = 10 ms + 1 MB · 10 ns = 20 ms; x̄ 50 ms; backlog 4, p 2: (4 + 1 − 2) · 50/2 = 75 ms."""
     v = view(at("a", backlog=4))
     assert estimate(v, v.targets["image"][0], "gw1", 1e6) == pytest.approx(0.020 + 0.050 + 0.075)
+    own = estimate(v, v.targets["image"][0], "gw1", 1e6, extra=2)
+    assert own == pytest.approx(0.040 + 0.050 + 0.125), "10 ms, and 3 MB on the way with this one; two more wait before it"
     assert estimate(v, v.targets["image"][0], "n1", 1e6) == pytest.approx(0.125), "the same node costs no path"
     assert estimate(v, v.targets["image"][0], "elsewhere", 1e6) == INFINITY
 
@@ -59,6 +61,15 @@ def test_route_takes_the_least_estimate_and_counts_its_own_requests() -> None:
     assert first is not None and first.id == "a"
     second = route(v, "image", "gw1", 0, local={"a": 4})
     assert second is not None and second.id == "b"
+
+
+def test_own_requests_on_the_way_fill_the_link_that_a_large_one_needs() -> None:
+    """No wait for a worker at either; a's link is nearer by 5 ms, but 1 MB of ours is on it: 10 ms."""
+    v = view(at("a", "n1", workers=9), at("b", "n1", workers=9, mean=0.055))
+    one, two = route(v, "image", "gw1", 1e6), route(v, "image", "gw1", 1e6, local={"a": 1})
+    assert (one and one.id, two and two.id) == ("a", "b")
+    small = route(v, "image", "gw1", 1e3, local={"a": 1})
+    assert small is not None and small.id == "a", "a thousandth of it is not worth the 5 ms"
 
 
 def test_route_skips_excluded_unreachable_and_draining_while_there_is_another() -> None:
@@ -90,18 +101,20 @@ def test_ties_are_broken_by_load_then_differently_per_sender_but_always_the_same
     ),
     st.sampled_from(ENDS),
     st.floats(0, 1e7),
+    st.dictionaries(st.sampled_from([f"t{k}" for k in range(8)]), st.integers(1, 9)),
 )
-def test_route_is_the_argmin_by_brute_force(rows: list, source: str, size: float) -> None:
+def test_route_is_the_argmin_by_brute_force(rows: list, source: str, size: float, local: dict[str, int]) -> None:
     targets = tuple(Target(f"t{k}", *row[:1], "a", 1, *row[1:]) for k, row in enumerate(rows))
     v = view(*targets)
-    chosen = route(v, "image", source, size)
+    chosen = route(v, "image", source, size, local=local)
     usable = [t for t in targets if t.workers > 0 and estimate(v, t, source, size) < INFINITY]
     usable = [t for t in usable if not t.draining] or usable
     if not usable:
         assert chosen is None
     else:
-        assert chosen in usable
-        assert estimate(v, chosen, source, size) == pytest.approx(min(estimate(v, t, source, size) for t in usable))
+        assert chosen is not None and chosen in usable
+        of = {t.id: estimate(v, t, source, size, local.get(t.id, 0)) for t in usable}
+        assert of[chosen.id] == pytest.approx(min(of.values()))
 
 
 def ruled(rule: str, *targets: Target) -> View:

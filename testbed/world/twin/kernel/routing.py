@@ -119,10 +119,11 @@ def least_draining(s: State, sender: int, source: int, service: int, size: float
 def estimate(s: State, sender: int, source: int, target: int, size: float) -> float:
     m = s.m[target]
     p = m.seen_workers
-    over = m.seen_backlog + 1 - p + local(s, sender, target)
+    own = local(s, sender, target)
+    over = m.seen_backlog + 1 - p + own
     seconds = m.mean + over * m.mean / p if over > 0 else m.mean
     if m.host != source:
-        seconds += s.seen_delay[source, m.host] + size * s.seen_per_byte[source, m.host]
+        seconds += s.seen_delay[source, m.host] + size * (1 + own) * s.seen_per_byte[source, m.host]
     return seconds
 
 
