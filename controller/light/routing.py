@@ -332,60 +332,6 @@ def admit(
     return now + completion(view, spec, gateway, size, local) <= deadline
 
 
-def hopeless(
-    view: View,
-    spec: TypeSpec,
-    stage: str,
-    node: str,
-    gateway: str,
-    size: float,
-    now: float,
-    deadline: float,
-    work: Mapping[str, float] = NOTHING,
-    fastest: float = 1.0,
-) -> bool:
-    """Whether a request of `stage` whose service would begin now on `node` can't be back by `deadline` (absolute).
-
-    A lower bound: no waiting, the best instance of every later stage, `work` (stage → s at speed 1, as carried by
-    the frame) at speed `fastest`; a stage missing from `work` counts nothing. With the model's largest node speed
-    as `fastest` no task that could make it is dropped.
-    """
-    return now + _least_rest(view, spec, stage, node, gateway, size, work, fastest, {}) > deadline
-
-
-def _least_rest(
-    view: View,
-    spec: TypeSpec,
-    name: str,
-    node: str,
-    gateway: str,
-    size: float,
-    work: Mapping[str, float],
-    fastest: float,
-    known: dict[tuple[str, str], float],
-) -> float:
-    """Seconds from beginning stage `name` on `node` to its last descendant's result at the gateway, at the least."""
-    if (name, node) in known:
-        return known[name, node]
-    rest = 0.0
-    sink = True
-    for stage in spec.stages:
-        for source, b in stage.inputs:
-            if source != name:
-                continue
-            sink = False
-            ways = [
-                view.net(node, t.node, size * b)
-                + _least_rest(view, spec, stage.name, t.node, gateway, size, work, fastest, known)
-                for t in view.targets.get(stage.service, ())
-            ]
-            rest = max(rest, min(ways, default=INFINITY))
-    if sink:
-        rest = view.net(node, gateway, size * spec.output)
-    known[name, node] = work.get(name, 0.0) / fastest + rest
-    return known[name, node]
-
-
 def _matrix(rows: Sequence[Sequence[float]], n: int, name: str) -> tuple[tuple[float, ...], ...]:
     """A square matrix of the wire, −1 read as unreachable."""
     matrix = tuple(tuple(INFINITY if x < 0 else float(x) for x in row) for row in rows)

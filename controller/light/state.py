@@ -28,7 +28,7 @@ class Parameters:
     move_horizon: float = 10.0  # slots within which a change of layout has to pay
     delay_value: float = 0.35  # ν: penalty of one request delayed by its whole waiting budget
     look_slots: float = 3.0  # slots between two looks of a service at its layout, for changes that nothing forces
-    link_share: float = 0.35  # of a node's own link that planned traffic may fill
+    link_share: float = 0.5  # of a node's own link that planned traffic may fill
     utilisation: float = (
         0.0  # above 0: p = ⌈λ x̄ / utilisation⌉ in place of eq. (25), mean rates in place of effective capacity
     )

@@ -1,4 +1,4 @@
-"""The pure functions every sender calls: estimate, route, admit, hopeless, and the wire form of their view."""
+"""The pure functions every sender calls: estimate, route, admit, and the wire form of their view."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from controller.light.routing import (
     bind,
     completion,
     estimate,
-    hopeless,
     route,
     turn,
 )
@@ -50,7 +49,7 @@ def test_estimate_is_path_plus_service_plus_wait() -> None:
     v = view(at("a", backlog=4))
     assert estimate(v, v.targets["image"][0], "gw1", 1e6) == pytest.approx(0.020 + 0.050 + 0.075)
     own = estimate(v, v.targets["image"][0], "gw1", 1e6, extra=2)
-    assert own == pytest.approx(0.040 + 0.050 + 0.125), "10 ms, and 3 MB on the way with this one; two more wait before it"
+    assert own == pytest.approx(0.040 + 0.050 + 0.125), "3 MB are on the way with this one; two more wait"
     assert estimate(v, v.targets["image"][0], "n1", 1e6) == pytest.approx(0.125), "the same node costs no path"
     assert estimate(v, v.targets["image"][0], "elsewhere", 1e6) == INFINITY
 
@@ -193,16 +192,6 @@ def test_completion_follows_the_dag_by_hand() -> None:
     assert admit(network(), SPEC, "gw1", 1.0, 10.0, 10.2201)
     assert not admit(network(), SPEC, "gw1", 1.0, 10.0, 10.2199)
     assert completion(view(), SPEC, "gw1") == INFINITY and bind(view(), SPEC, "gw1") is None
-
-
-def test_hopeless_is_a_lower_bound_without_waiting() -> None:
-    """From image on n1: its work 20 ms, 20 ms to n2, join 30 ms, 20 ms back: 90 ms; twice the speed: 65 ms."""
-    work = {"image": 0.02, "join": 0.03}
-    assert not hopeless(network(), SPEC, "image", "n1", "gw1", 1.0, 5.0, 5.0901, work)
-    assert hopeless(network(), SPEC, "image", "n1", "gw1", 1.0, 5.0, 5.0899, work)
-    assert not hopeless(network(), SPEC, "image", "n1", "gw1", 1.0, 5.0, 5.0651, work, fastest=2.0)
-    assert not hopeless(network(), SPEC, "image", "n1", "gw1", 1.0, 5.0, 5.0401), "without work: the paths alone"
-    assert hopeless(view(), SPEC, "image", "n1", "gw1", 1.0, 0.0, 1e9), "no instance of a later stage is left"
 
 
 def test_the_view_survives_the_wire_and_keeps_paths_that_are_not_sent() -> None:
