@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -30,10 +31,10 @@ REFERENCE = (3, 3_000)
 MB = 1e6
 
 
-def child(module: str, *words: object) -> dict[str, Any]:
-    """What `python -m benchmarks.<module>` prints, on one core, from this folder."""
+def child(module: str, *words: object, **variables: str) -> dict[str, Any]:
+    """What `python -m benchmarks.<module>` prints, on one core, from this folder. variables: of its environment."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, words)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | variables
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[2:])} failed:\n{done.stderr}")
@@ -54,6 +55,11 @@ def beside(customers: int) -> None:
             name, f"{r['rate']:,.0f}", ratio, f"{r['peak_bytes'] / MB:.0f}", f"{r['more_bytes'] / MB:.0f}", waits
         )
     Console().print(table)
+    with TemporaryDirectory(prefix="twin-kernel-") as cache:
+        compiled = child("tandem", "twin", 100, XDG_CACHE_HOME=cache)["first"]
+    print(
+        f"the twin's kernel: {compiled:.1f} s of CPU to compile it, once; {ours['first']:.1f} s to load it after that"
+    )
 
 
 def ladder(steps: Sequence[tuple[int, int]], title: str) -> list[dict[str, Any]]:
