@@ -1,4 +1,4 @@
-"""Growth of the twin's cost as one small SVG: seconds over nodes and over tasks, both axes logarithmic."""
+"""Growth of the twin's cost as one small SVG: CPU seconds over nodes and over tasks, both axes logarithmic."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Point = tuple[float, float]
 def figure(nodes: Sequence[Mapping[str, Any]], tasks: Sequence[Mapping[str, Any]]) -> str:
     """Two panels side by side; text and lines take the page's colour, so it reads on light and dark."""
     panels = [
-        _panel(0, "seconds for 10,000 tasks, over nodes", [(r["nodes"], r["seconds"]) for r in nodes]),
-        _panel(WIDTH, "seconds on 12 nodes, over tasks", [(r["tasks"], r["seconds"]) for r in tasks]),
+        _panel(0, "CPU seconds for 10,000 tasks, over nodes", [(r["nodes"], r["seconds"]) for r in nodes]),
+        _panel(WIDTH, "CPU seconds on 12 nodes, over tasks", [(r["tasks"], r["seconds"]) for r in tasks]),
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {HEIGHT}" width="{2 * WIDTH}" '
         f'height="{HEIGHT}" role="img" font-family="sans-serif" font-size="11">\n'
-        f"<title>Seconds of a twin run over nodes and over tasks</title>\n"
+        f"<title>CPU seconds of a twin run over nodes and over tasks</title>\n"
         f"<style>:root{{color-scheme:light dark}}svg{{color:#1a1a1a;background:#fff}}"
         f"@media(prefers-color-scheme:dark){{svg{{color:#e6e6e6;background:#161616}}}}</style>\n"
         + "\n".join(panels)
