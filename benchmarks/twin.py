@@ -73,7 +73,8 @@ def ladder(steps: Sequence[tuple[int, int]], title: str) -> list[dict[str, Any]]
         rows.append(r)
         table.add_row(
             f"{r['nodes']:,}", f"{r['tasks']:,}", f"{r['seconds']:.2f}", f"{r['wall']:.2f}",
-            f"{r['tasks'] / r['seconds']:,.0f}", f"{r['nominal'] / r['seconds']:.0f}", f"{r['peak_bytes'] / MB:.0f}", f"{r['on_time'] / r['tasks']:.1%}",
+            f"{r['tasks'] / r['seconds']:,.0f}", f"{r['nominal'] / r['seconds']:.0f}",
+            f"{r['peak_bytes'] / MB:.0f}", f"{r['on_time'] / r['tasks']:.1%}",
         )  # fmt: skip
     Console().print(table)
     return rows
