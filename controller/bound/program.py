@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import pulp
 
 from controller.bound.values import Array, Crowd, Network
 from controller.model import INGRESS, Core, Model, Stage, TaskType
-from controller.placement.pulp_model import matrix_of
+from controller.placement.matrix import Matrix, Rows
 from controller.placement.solver import solve
 
 #: Shares of the served tasks at which the convex least-work curve is touched from below.
@@ -36,6 +34,10 @@ class Edge:
     size: float
 
 
+#: A sum: (variable, coefficient), a variable being the number of its column.
+Terms = list[tuple[int, float]]
+
+
 @dataclass
 class Fluid:
     """The program under construction."""
@@ -43,26 +45,36 @@ class Fluid:
     model: Model
     network: Network
     hosts: Mapping[str, Sequence[str]]
-    problem: pulp.LpProblem = field(default_factory=lambda: pulp.LpProblem("fluid", pulp.LpMinimize))
-    busy: dict[tuple[str, str], list[tuple[Any, float]]] = field(default_factory=dict)  # (service, node) → W / s_v
-    carried: dict[str, list[tuple[Any, float]]] = field(default_factory=dict)  # pipe → Gbit/s
-    count: int = 0
+    busy: dict[tuple[str, str], Terms] = field(default_factory=dict)  # (service, node) → W / s_v
+    carried: dict[str, Terms] = field(default_factory=dict)  # pipe → Gbit/s
+    most: list[float] = field(default_factory=list)  # of every variable; the least is 0
+    rows: list[tuple[Terms, float, float]] = field(default_factory=list)  # a sum, its least and its most
 
-    def variable(self, most: float | None = None) -> Any:
-        self.count += 1
-        return pulp.LpVariable(f"x{self.count}", 0, most)
+    def variable(self, most: float = np.inf) -> int:
+        self.most.append(most)
+        return len(self.most) - 1
 
-    def at_least(self, terms: Iterable[tuple[Any, float]], least: float) -> None:
-        self._row(terms, pulp.LpConstraintGE, least)
+    def at_least(self, terms: Iterable[tuple[int, float]], least: float) -> None:
+        self.rows.append((list(terms), least, np.inf))
 
-    def at_most(self, terms: Iterable[tuple[Any, float]], most: float) -> None:
-        self._row(terms, pulp.LpConstraintLE, most)
+    def at_most(self, terms: Iterable[tuple[int, float]], most: float) -> None:
+        self.rows.append((list(terms), -np.inf, most))
 
-    def equal(self, terms: Iterable[tuple[Any, float]]) -> None:
-        self._row(terms, pulp.LpConstraintEQ, 0.0)
+    def equal(self, terms: Iterable[tuple[int, float]]) -> None:
+        self.rows.append((list(terms), 0.0, 0.0))
 
-    def _row(self, terms: Iterable[tuple[Any, float]], sense: int, value: float) -> None:
-        self.problem.addConstraint(pulp.LpConstraint(pulp.LpAffineExpression(list(terms)), sense, rhs=value))
+    def matrix(self, costs: Terms) -> Matrix:
+        """Minimise a sum of costs. One block, because blocks are made one by one."""
+        cost = np.zeros(len(self.most))
+        for x, c in costs:
+            cost[x] += c
+        row = np.repeat(np.arange(len(self.rows)), [len(terms) for terms, _, _ in self.rows])
+        column = np.array([x for terms, _, _ in self.rows for x, _ in terms], np.int64)
+        value = np.array([c for terms, _, _ in self.rows for _, c in terms])
+        rows = Rows()
+        least, most = [low for _, low, _ in self.rows], [high for _, _, high in self.rows]
+        rows.add("fluid", least, most, len(self.rows), [(row, column, value)])
+        return rows.matrix(cost, np.zeros(len(cost)), np.array(self.most), np.zeros(len(cost), bool))
 
 
 def carried_share(
@@ -78,25 +90,24 @@ def carried_share(
     """
     p = Fluid(model, network, hosts)
     offered = sum(c.rate for c in crowds)
-    arrived: list[tuple[Any, float]] = []
+    arrived: Terms = []
     for n in model.tasks:
         own = [(c, q) for c, q in zip(crowds, chances, strict=True) if c.type == n.name]
         if own:
             arrived += _type(p, n, own)
     for terms, capacity in (*_cores(p), *_lights(p), *_pipes(p)):
         p.at_most(terms, capacity)
-    p.problem.setObjective(pulp.LpAffineExpression([(a, -1.0) for a, _ in arrived]))
-    answer = solve(matrix_of(p.problem))
+    answer = solve(p.matrix([(a, -1.0) for a, _ in arrived]))
     if answer.status != "optimal":
         return 1.0  # nothing proven: physics alone is a bound, too
     return min(1.0, -answer.bound / offered + TOLERANCE)
 
 
-def _type(p: Fluid, n: TaskType, own: list[tuple[Crowd, Array]]) -> list[tuple[Any, float]]:
+def _type(p: Fluid, n: TaskType, own: list[tuple[Crowd, Array]]) -> Terms:
     """Variables and constraints of one type; its (a_no, 1). Eq. (31) and (32)."""
     home = {c.ingress: (p.variable(c.rate * float(q.mean())), 1.0) for c, q in own}
     arrived = list(home.values())
-    visits: dict[str | None, dict[str, Any]] = {None: {o: a for o, (a, _) in home.items()}}
+    visits: dict[str | None, dict[str, int]] = {None: {o: a for o, (a, _) in home.items()}}
     for k, stage in enumerate(n.stages):
         visits[stage.name] = {v: p.variable() for v in dict.fromkeys(p.hosts[stage.service])}
         p.equal([*((g, 1.0) for g in visits[stage.name].values()), *((a, -c) for a, c in arrived)])
@@ -118,7 +129,7 @@ def _edges(n: TaskType) -> Iterator[Edge]:
 
 
 def _work(
-    p: Fluid, stage: Stage, k: int, own: list[tuple[Crowd, Array]], visits: Mapping[str, Any], arrived: list[Any]
+    p: Fluid, stage: Stage, k: int, own: list[tuple[Crowd, Array]], visits: Mapping[str, int], arrived: Terms
 ) -> None:
     """Work of a stage by node, whichever tasks are chosen: the least-work curve and its tangents. Eq. (33)."""
     work = np.concatenate([c.work[k][q > 0] for c, q in own])
@@ -150,11 +161,11 @@ def tangents(work: Array, mass: Array) -> list[tuple[float, float]]:
     return list(dict.fromkeys(lines))
 
 
-def _transfer(p: Fluid, gigabits: float, sources: Mapping[str, Any], targets: Mapping[str, Any]) -> None:
+def _transfer(p: Fluid, gigabits: float, sources: Mapping[str, int], targets: Mapping[str, int]) -> None:
     """One edge of a DAG as a flow: stay, or leave over the port, cross trunks, and enter over another. Eq. (34)."""
     ports = p.network.ports
     stay = {v: p.variable() for v in sources if v in targets}
-    balance: dict[str, list[tuple[Any, float]]] = {t.site: [] for t in ports.values()}
+    balance: dict[str, Terms] = {t.site: [] for t in ports.values()}
     for ends, name, sign in ((sources, "out", 1.0), (targets, "in", -1.0)):
         for v, g in ends.items():
             moves = [(g, 1.0), (stay[v], -1.0)] if v in stay else [(g, 1.0)]
@@ -172,16 +183,16 @@ def _transfer(p: Fluid, gigabits: float, sources: Mapping[str, Any], targets: Ma
             p.equal(_merged(terms))
 
 
-def _merged(terms: list[tuple[Any, float]]) -> list[tuple[Any, float]]:
+def _merged(terms: Terms) -> Terms:
     """One coefficient per variable: a variable that leaves and enters at one site must not be named twice."""
-    found: dict[Any, float] = {}
+    found: dict[int, float] = {}
     for x, c in terms:
         found[x] = found.get(x, 0.0) + c
     return list(found.items())
 
 
 #: A load and what it may be at most.
-Limit = tuple[list[tuple[Any, float]], float]
+Limit = tuple[Terms, float]
 
 
 def _cores(p: Fluid) -> Iterator[Limit]:
