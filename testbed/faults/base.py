@@ -120,28 +120,31 @@ def occurrence(fault: Fault, name: str, start: float | None, topology: Topology)
     """One, or one for each spell of a kind that comes and goes by itself."""
     module = load_kind(fault.kind)
     parameters = module.Parameters(**fault.parameters)
-    spells = module.spells(parameters, fault.duration) if hasattr(module, "spells") else [(0.0, fault.duration)]
+    spells: list[tuple[float, float, FaultParameters]] = [(0.0, fault.duration, parameters)]
+    if hasattr(module, "spells"):
+        spells = module.spells(parameters, fault.duration)
     steps = getattr(module, "steps", None)
     held = tuple(links_of(fault, topology))
     return [
         Planned(
-            fault, name if len(spells) == 1 else f"{name}_{k + 1}", module.apply, parameters,
+            fault, name if len(spells) == 1 else f"{name}_{k + 1}", module.apply, own,
             None if start is None else start + since, length, steps, held, offset=since,
         )
-        for k, (since, length) in enumerate(spells)
+        for k, (since, length, own) in enumerate(spells)
     ]  # fmt: skip
 
 
 def links_of(fault: Fault, topology: Topology) -> list[str]:
-    """Names of the links a fault touches: its target's own, or what its file says in `links`."""
+    """Names of the links a fault touches: its targets' own, or what its file says in `links`."""
     module = load_kind(fault.kind)
     if hasattr(module, "links"):
-        return list(module.links(topology, fault.target, module.Parameters(**fault.parameters)))
+        parameters = module.Parameters(**fault.parameters)
+        return list(dict.fromkeys(k for t in fault.targets for k in module.links(topology, t, parameters)))
     if "link" in module.TARGETS:
-        a, _, b = fault.target.replace("->", "--").partition("--")
-        return [k.name for k in topology.links if {k.a, k.b} == {a, b}]
+        ends = [set(t.replace("->", "--").split("--")) for t in fault.targets]
+        return [k.name for k in topology.links if {k.a, k.b} in ends]
     if "node" in module.TARGETS:
-        return [k.name for k in topology.links if k.role == "node" and fault.target in (k.a, k.b)]
+        return [k.name for k in topology.links if k.role == "node" and {k.a, k.b} & set(fault.targets)]
     return []
 
 

@@ -25,11 +25,11 @@ def apply(ground: Ground, target: str, parameters: Parameters) -> list[Disturban
     return [ground.disturb("link_state", target, {"up": False})]
 
 
-def spells(parameters: Parameters, length: float) -> list[tuple[float, float]]:
-    """(since the fault's beginning, for how long) it is in force."""
+def spells(parameters: Parameters, length: float) -> list[tuple[float, float, Parameters]]:
+    """(since the fault's beginning, for how long, the parameters then) it is in force."""
     down = parameters.duty * parameters.period
     out, begin = [], 0.0
     while begin < length - 1e-9:
-        out.append((begin, min(down, length - begin)))
+        out.append((begin, min(down, length - begin), parameters))
         begin += parameters.period
     return out

@@ -67,8 +67,8 @@ def _bounded(fault: Fault, prepared: Prepared, shaker: Shaker) -> None:
         return
     for p in shaker.planned:
         other = p.fault
-        same = other.target == fault.target or checks_faults.same_target(
-            prepared.resolved.topology, other.target, fault.target
+        same = other.target == fault.target or any(
+            checks_faults.same_target(prepared.resolved.topology, a, b) for a in other.targets for b in fault.targets
         )
         if same and not other.overlap and _meets(p, now, now + fault.duration):
             mend = f"`heal {p.name}` first" if p.in_force else "shorten this one"

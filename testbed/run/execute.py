@@ -140,7 +140,7 @@ def execute(
     return summary
 
 
-def _unseen(observation: Observation) -> None:
+def _unseen(observation: Observation, wrong: Mapping[str, float]) -> None:
     """Nobody looks."""
 
 

@@ -47,7 +47,8 @@ class LoadGround:
             if p.steps is None or p.start is None or p.withheld or p.name in self._ended:
                 continue
             assert p.end is not None
-            steps = p.steps(p.fault.target, p.parameters, p.start, p.length)
+            own = [s for t in p.fault.targets for s in p.steps(t, p.parameters, p.start, p.length)]
+            steps = sorted(own, key=lambda s: s[1])  # stable: a target's own order stays
             steps += [(ingress, p.end, 1.0) for ingress in dict.fromkeys(i for i, _, _ in steps)]
             taken = self._taken.get(p.name, 0)
             fresh = [s for s in steps[taken:] if s[1] < until]

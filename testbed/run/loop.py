@@ -17,6 +17,7 @@ from testbed.load.tasks import TaskSource
 from testbed.record import measures
 from testbed.record.folder import RunFolder
 from testbed.record.tables import LOOSE, STAGES, Names, Pile, TaskBook
+from testbed.run.beliefs import Beliefs
 from testbed.run.bound import affordable
 from testbed.run.pulse import PulseTaker
 from testbed.run.recovery import LED_ROUND, NOTICED
@@ -88,7 +89,7 @@ class Loop:
     """One run over a world that is up. horizon: end of the load, s; slot: s. perf: a monotonic clock for costs.
 
     simulated: time stands still while the policy thinks, so what it took is no overrun and is in no event. witness:
-    sees what the policy is shown, before it does.
+    sees what the policy is shown, before it does, and by what factors it is told wrong service times.
     """
 
     world: World
@@ -104,13 +105,14 @@ class Loop:
     listener: Listener
     names: Names
     simulated: bool
-    witness: Callable[[Observation], None]
+    witness: Callable[[Observation, Mapping[str, float]], None]
     hands: Hands | None = None
     pulse: Mapping[str, float | None] = field(default_factory=dict)  # of the last slot
     journey: Journey = field(init=False)
 
     def __post_init__(self) -> None:
         self.journey = Journey(self.names)
+        self.beliefs = self.shaker.beliefs = Beliefs(self.model, self.world.now)
         self._services = {m.name: m for m in self.model.services()}
         self._prices = {v.name: v.price for v in self.model.nodes}
         self._pulse = PulseTaker(self.slot)
@@ -158,9 +160,9 @@ class Loop:
 
     def _decide(self, k: int, planned: float | None) -> None:
         observation = self.world.observe(k)
-        self.witness(observation)
+        self.witness(observation, self.beliefs.factors)
         before = self.perf()
-        self.state, decision = self.policy.step(self.model, self.state, observation)
+        self.state, decision = self.policy.step(self.beliefs.told, self.state, observation)
         took = self.perf() - before
         self.journey.decide_s.append(took)
         now = self.world.now()

@@ -20,6 +20,7 @@ from controller.observation import Observation
 from testbed.errors import InputError
 from testbed.record.exact import decode, encode
 from testbed.record.folder import RunFolder, plain, read
+from testbed.run.beliefs import mistaken
 from testbed.run.loop import action_of
 from testbed.run.prepare import Prepared
 
@@ -36,7 +37,7 @@ class Log:
         self._begun = False
         self._paths: Paths | None = None
 
-    def __call__(self, observation: Observation) -> None:
+    def __call__(self, observation: Observation, wrong: Mapping[str, float]) -> None:
         if not self._begun:
             self._begun = True
             p = self._prepared
@@ -44,7 +45,9 @@ class Log:
             self._line({"version": VERSION, "model": p.resolved.model, **head})
         same = observation.paths == self._paths
         self._paths = observation.paths
-        self._line({"same_paths": same, "observation": replace(observation, paths=None) if same else observation})
+        told = {"wrong": dict(wrong)} if wrong else {}
+        shown = replace(observation, paths=None) if same else observation
+        self._line({"same_paths": same, "observation": shown, **told})
 
     def _line(self, fields: Mapping[str, Any]) -> None:
         self._folder.append(FILE, json.dumps({k: encode(v) for k, v in fields.items()}, separators=(",", ":")))
@@ -95,7 +98,8 @@ def _decisions(path: Path) -> Iterator[dict[str, Any]]:
                 line = json.loads(text)
                 observation = decode(Observation, line["observation"])
                 paths = paths if line["same_paths"] else observation.paths
-                state, d = policy.step(model, state, replace(observation, paths=paths))
+                wrong = decode(dict[str, float], line["wrong"]) if "wrong" in line else {}
+                state, d = policy.step(mistaken(model, wrong), state, replace(observation, paths=paths))
                 found = plain({"slot": d.slot, "actions": [action_of(a) for a in d.actions], "reasons": d.reasons,
                                "diagnostics": d.diagnostics})  # fmt: skip
                 yield json.loads(json.dumps(found))

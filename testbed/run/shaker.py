@@ -15,6 +15,7 @@ from testbed.catalogue import nearest
 from testbed.errors import InputError, ShaketableError
 from testbed.faults.base import Planned, follow, load_kind, occurrence
 from testbed.load.tasks import TaskSource
+from testbed.run.beliefs import Beliefs
 from testbed.run.load_ground import LoadGround
 from testbed.scenario.model import Fault, Safety, When
 from testbed.topology.model import Topology
@@ -50,6 +51,7 @@ class Shaker:
     note: Note
     topology: Topology
     limits: Limits = Limits()
+    beliefs: Beliefs | None = None  # what the policy is told; None: nobody asks one
     stopped: str = ""  # why the run has to end
     ground: LoadGround = field(init=False)
     _stop_since: dict[int, float] = field(default_factory=dict)
@@ -59,13 +61,21 @@ class Shaker:
         self.ground = LoadGround(self.source, self.world.now)
 
     def disturb(self, verb: str, target: str, shape: Mapping[str, Any]) -> Disturbance:
-        ground = self.ground.disturb(target, shape, self.world.now()) if verb == "load" else None
-        made = ground or self.world.disturb(verb, target, shape)
+        if verb == "load":
+            made = self.ground.disturb(target, shape, self.world.now())
+        elif verb == "profile" and self.beliefs is not None:
+            made = self.beliefs.disturb(target, shape)
+        else:
+            made = self.world.disturb(verb, target, shape)
         self._made.append(made)
         return made
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
-        return self.ground.undo(disturbance) if disturbance.verb == "load" else self.world.undo(disturbance)
+        if disturbance.verb == "load":
+            return self.ground.undo(disturbance)
+        if disturbance.verb == "profile" and self.beliefs is not None:
+            return self.beliefs.undo(disturbance)
+        return self.world.undo(disturbance)
 
     def shape_load(self, until: float) -> None:
         """Put what load faults do before `until` into the intensity, before tasks are drawn."""
@@ -121,7 +131,7 @@ class Shaker:
             return
         self._made = []
         try:
-            p.in_force = p.apply(self, p.fault.target, p.parameters)
+            p.in_force = [d for target in p.fault.targets for d in p.apply(self, target, p.parameters)]
         except ShaketableError as error:
             if not p.by_hand:
                 raise
@@ -237,7 +247,7 @@ def _targets(p: Planned, nodes: bool) -> set[str]:
     if p.steps is not None:
         return set()
     if "node" in load_kind(p.fault.kind).TARGETS:
-        return {p.fault.target} if nodes else set()
+        return set(p.fault.targets) if nodes else set()
     return set() if nodes else set(p.links)
 
 

@@ -101,6 +101,9 @@ def fault_target(
     if "service" in roles and not services:
         return  # they have mistakes of their own
     for place, name in [(("target",), value.target), *also]:
+        if place != ("target",) and (targets.MANY.fullmatch(name) or name in targets.SELECTORS):
+            yield ("faults", index, *place), f"{name!r} is drawn per seed, which `target` alone can be: give a name"
+            continue
         message = targets.mistake(topology, name, roles, services)
         if message:
             yield ("faults", index, *place), message

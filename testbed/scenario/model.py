@@ -197,6 +197,10 @@ class When(Strict):
     )
 
 
+#: Between the names of a fault that is aimed at several; no name contains it.
+JOINED = ", "
+
+
 class Fault(Strict):
     """kind names a file of testbed/faults; `with` holds its own parameters, checked by that file."""
 
@@ -205,8 +209,8 @@ class Fault(Strict):
     target: Annotated[str, Unit("name or selector")] = Field(
         description=(
             "a link `a--b` in either order, a node, an ingress or a site; or chosen per seed: `any trunk`, "
-            "`any link`, `any node`, `any ingress`, `any site`, `busiest node` (most core work by the "
-            "placement)"
+            "`any link`, `any node`, `any ingress`, `any site`, `any service`, `busiest node` (most core "
+            "work by the placement); or several: `all trunks`, `2 of nodes`, `25 % of trunks`"
         )
     )
     at: Seconds = Field(
@@ -223,6 +227,11 @@ class Fault(Strict):
     when: When | None = Field(default=None, description="begins when the condition holds, once")
     overlap: bool = Field(default=False, description="may be in force together with another fault on its target")
     parameters: dict[str, Any] = Field(default_factory=dict, alias="with", description="parameters of the kind")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What it is aimed at, once selectors are drawn: one, or several."""
+        return tuple(self.target.split(JOINED))
 
 
 class Safety(Strict):

@@ -3,10 +3,11 @@ selector drawn per seed."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from testbed.catalogue import nearest
-from testbed.scenario.model import Fault
+from testbed.scenario.model import JOINED, Fault
 from testbed.scenario.streams import stream
 from testbed.topology.model import Link, Topology
 
@@ -20,6 +21,14 @@ CONTROL = "control"
 BUSIEST = "busiest node"
 #: "any trunk": a link, but none of those that lead to a host.
 SELECTORS = {f"{ANY}{role}": role for role in ROLES if role != CONTROL} | {f"{ANY}trunk": "link", BUSIEST: "node"}
+
+#: Several at once: "all nodes", "2 of nodes", "25 % of trunks"; which ones, is drawn per seed.
+PLURALS = {
+    "links": "link", "trunks": "trunk", "nodes": "node", "ingresses": "ingress", "sites": "site", "services": "service",
+}  # fmt: skip
+MANY = re.compile(
+    rf"(?:(?P<all>all)|(?P<count>\d{{1,4}}) of|(?P<share>\d{{1,3}}(?:\.\d{{1,3}})?) ?% of) (?P<of>{'|'.join(PLURALS)})"
+)
 
 
 def names(topology: Topology, role: str, services: Sequence[str] = ()) -> list[str]:
@@ -35,6 +44,41 @@ def names(topology: Topology, role: str, services: Sequence[str] = ()) -> list[s
     if role == "site":
         return [s.name for s in topology.sites]
     return [h.name for h in (topology.nodes if role == "node" else topology.ingresses)]
+
+
+def crowd(target: str, topology: Topology, services: Sequence[str] = ()) -> tuple[list[str], int] | None:
+    """(names, how many of them) that "all nodes", "2 of nodes" or "25 % of trunks" means; None: no such words.
+
+    A share is rounded to the nearest number, and is at least one.
+    """
+    words = MANY.fullmatch(target)
+    if words is None:
+        return None
+    known = names(topology, PLURALS[words["of"]], services)
+    if words["all"]:
+        return known, len(known)
+    if words["share"]:
+        return known, max(1, int(len(known) * float(words["share"]) / 100 + 0.5))
+    return known, int(words["count"])
+
+
+def _crowd_mistake(target: str, topology: Topology, roles: Sequence[str], services: Sequence[str]) -> str | None:
+    """Of words that `crowd` understands."""
+    plural = target.rpartition(" ")[2]
+    if SELECTORS[ANY + PLURALS[plural]] not in roles:
+        allowed = [p for p, role in PLURALS.items() if SELECTORS[ANY + role] in roles]
+        what = f"{target!r} is no target of this kind of fault"
+        return f"{what}. Allowed after `of`: {', '.join(allowed)}" if allowed else what
+    known, count = crowd(target, topology, services) or ([], 0)
+    if not known:
+        return f"the topology {topology.name!r} has no {plural}"
+    words = MANY.fullmatch(target)
+    share = words["share"] if words else None
+    if share is not None and not 0 < float(share) <= 100:
+        return f"{target!r}: write a share above 0 and up to 100 %"
+    if not 1 <= count <= len(known):
+        return f"{target!r}: the topology {topology.name!r} has {len(known)} {plural}: write 1 to {len(known)} of them"
+    return None
 
 
 def find(
@@ -53,7 +97,11 @@ def find(
 
 def mistake(topology: Topology, target: str, roles: Sequence[str], services: Sequence[str] = ()) -> str | None:
     """Why the target can't be aimed at, or None."""
+    if isinstance(target, str) and MANY.fullmatch(target):  # it may be a hole where a mistake was
+        return _crowd_mistake(target, topology, roles, services)
     selectors = [s for s, role in SELECTORS.items() if role in roles]
+    if selectors:
+        selectors.append(f"2 of {next(p for p, role in PLURALS.items() if SELECTORS[ANY + role] in roles)}")
     if target in SELECTORS:
         if target not in selectors:
             return f"{target!r} is no target of this kind of fault. {nearest(target, selectors)}"
@@ -75,9 +123,16 @@ def mistake(topology: Topology, target: str, roles: Sequence[str], services: Seq
 
 
 def concrete(fault: Fault, index: int, topology: Topology, seed: int, services: Sequence[str] = ()) -> Fault:
-    """The fault with its target's own name; a selector is drawn from its own stream, BUSIEST waits for a placement."""
+    """The fault with its target's own name, or several joined by JOINED (`Fault.targets`).
+
+    A selector is drawn from its own stream, BUSIEST waits for a placement.
+    """
     if fault.target == BUSIEST:
         return fault
+    if many := crowd(fault.target, topology, services):
+        known, count = many
+        drawn = sorted(stream(seed, "fault", index).permutation(len(known))[:count].tolist())
+        return fault.model_copy(update={"target": JOINED.join(known[k] for k in drawn)})
     if fault.target in SELECTORS:
         known = names(topology, fault.target.removeprefix(ANY), services)
         target: str | None = known[int(stream(seed, "fault", index).integers(len(known)))]

@@ -162,12 +162,13 @@ class World(Protocol):
         link_state, a link, {up}: False: carrier lost at both ends, what was queued is lost.
         link_shape, a link or one direction "a->b", any of shaping.FIELDS: rate_factor of what it would carry,
         fluctuation included; the others on top of what it has. Several on one link add up (shaping.shaken).
-        node_state, an edge node, {up}: False: it has lost its services and all they held, and its link; it returns
-        empty. That it is down, or up again, is known (Observation.dead, dead instances, paths) after the run's
-        detection time.
+        node_state, an edge node, {up, again}: False: it has lost its services and all they held, and its link; it
+        returns empty; again: what served there starts anew as it returns. That it is down, or up again, is known
+        (Observation.dead, dead instances, paths) after the run's detection time.
         node_pause, an edge node, {}: its services stand still with their sockets open, and go on where they were. What
         is started there meanwhile runs.
         node_cpu, an edge node, {keep}: that share of its processors; idle services take 1 / keep times as long.
+        node_memory, an edge node, {keep}: that share of its memory: what does not fit beside what is there is refused.
         pace, a service or an edge node, {factor}: on the times of services begun from now on.
         kill, a service, {all}: its first instance by name, or all, end at once; that is known at once.
         service_pause, a service, {all}: as node_pause, of instances.
@@ -175,6 +176,8 @@ class World(Protocol):
         a failure.
         stale_view, "control", {}: no views are pushed, so nobody reports either.
         docker_slow, "control", {delay}: nominal s before every Docker call.
+        docker_failing, "control", {share}: of Docker calls fail, before anything is done.
+        controller_slow, "control", {delay}: nominal s by which path control reacts later to links.
         controller_lost, "control", {}: no path control; paths stay as they are.
 
         Raises CannotRun for a verb or a shape it does not have; `cannot` says so beforehand.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Verbs of the World protocol that are kept here.
-VERBS = frozenset({"pace", "node_cpu", "errors"})
+VERBS = frozenset({"pace", "node_cpu", "node_memory", "errors"})
 
 
 @dataclass
@@ -41,9 +41,14 @@ class Troubles:
 
     def keep(self, node: str) -> float:
         """Share of the node's processors it has left."""
-        return math.prod(
-            s["keep"] for verb, target, s in self._in_force.values() if (verb, target) == ("node_cpu", node)
-        )
+        return self._share("node_cpu", node)
+
+    def memory(self, node: str) -> float:
+        """Share of the node's memory it has left."""
+        return self._share("node_memory", node)
+
+    def _share(self, kind: str, node: str) -> float:
+        return math.prod(s["keep"] for verb, target, s in self._in_force.values() if (verb, target) == (kind, node))
 
 
 def chosen(instances: Mapping[str, str], service: str, every: bool) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from testbed.faults.base import load_kind, timeline
 from testbed.scenario.model import Fault
@@ -118,6 +119,31 @@ def test_a_flapping_link_is_down_for_its_duty():
     assert all(p.links == ("s1--s2",) for p in planned)
 
 
+def test_a_link_follows_a_trace_of_shares_again_and_again():
+    """Steps of 1 s: 0.5, 1, 0.2, 0.5, 1, 0.2, 0.5; where all of it is left, nothing is in force."""
+    trace = {"keep": [0.5, 1, 0.2], "step": "1 s"}
+    planned = timeline([Fault(kind="link_trace", target="s1--s2", at="10 s", **{"for": "6.5 s", "with": trace})], RING)
+    assert [(p.start, p.length) for p in planned] == [(10, 1), (12, 1), (13, 1), (15, 1), (16, 0.5)]
+    made = [p.apply(Notes(RING), p.fault.target, p.parameters)[0].shape["rate_factor"] for p in planned]
+    assert made == [0.5, 0.2, 0.5, 0.2, 0.5]
+    with pytest.raises(ValidationError, match="one below 1"):
+        load_kind("link_trace").Parameters(keep=[1, 1])
+
+
+def test_a_load_follows_a_trace_of_factors():
+    module = load_kind("load_trace")
+    parameters = module.Parameters(factors=[2, 0.5], step="1 s")
+    assert module.steps("gw1", parameters, 5.0, 3.0) == [("gw1", 5, 2), ("gw1", 6, 0.5), ("gw1", 7, 2)]
+
+
+def test_several_targets_are_one_fault_with_all_their_links():
+    several = Fault(kind="node_crash", target=", ".join(v.name for v in MESH.nodes[:2]), **{"for": "1 s"})
+    names = {v.name for v in MESH.nodes[:2]}
+    (planned,) = timeline([several], MESH)
+    assert planned.fault.targets == tuple(v.name for v in MESH.nodes[:2])
+    assert planned.links == tuple(k.name for k in MESH.links if k.role == "node" and names & {k.a, k.b})
+
+
 def test_links_that_a_fault_touches_are_known_beforehand():
     crash = Fault(kind="node_crash", target=MESH.nodes[0].name, **{"for": "1 s"})
     assert timeline([crash], MESH)[0].links == tuple(k.name for k in MESH.links if MESH.nodes[0].name in (k.a, k.b))
@@ -137,6 +163,11 @@ def test_links_that_a_fault_touches_are_known_beforehand():
         ("stale_view", "control", {}, "stale_view", {}),
         ("docker_slow", "control", {"delay": "300 ms"}, "docker_slow", {"delay": 0.3}),
         ("controller_lost", "control", {}, "controller_lost", {}),
+        ("controller_slow", "control", {"delay": "1.5 s"}, "controller_slow", {"delay": 1.5}),
+        ("docker_failing", "control", {"share": 0.4}, "docker_failing", {"share": 0.4}),
+        ("memory_squeeze", "n1", {"keep": 0.1}, "node_memory", {"keep": 0.1}),
+        ("node_restart", "n1", {}, "node_state", {"up": False, "again": True}),
+        ("wrong_profile", "cut", {"factor": 2}, "profile", {"factor": 2.0}),
     ],
 )
 def test_services_nodes_and_control(kind, target, parameters, verb, shape):

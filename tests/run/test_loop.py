@@ -37,7 +37,7 @@ def make(tmp_path, faults=(), early_at=None, horizon=20.0, limits=Limits(), worl
     seen: list[dict[str, Any]] = []
     loop = Loop(
         world, Idle(), model(), 0, load, shaker, folder, horizon, 1.0, lambda: 0.0, seen.append, Names.of(model()),
-        False, lambda observation: None,
+        False, lambda observation, wrong: None,
     )  # fmt: skip
     return world, loop, seen, folder
 

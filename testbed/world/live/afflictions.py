@@ -6,6 +6,7 @@ acknowledging, and whatever has to remove it still can, which a frozen cgroup wo
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from testbed.world.live.hub import Hub
 from testbed.world.live.openflow import PathControl
 from testbed.world.troubles import VERBS, chosen
 
+MARGIN = 32e6  # bytes a squeezed node may use beyond what it does
 PATIENCE_S = 2.0  # real s for the kernel to stop, start or end a process
 
 Outcome = tuple[bool, str]  # whether it was read back as wanted, and what was read
@@ -40,6 +42,9 @@ class Afflictions:
     _lost: set[str] = field(default_factory=set)  # that keep path control away
     _late: dict[str, float] = field(default_factory=dict)  # disturbance → delay of Docker calls, real s
 
+    _failing: dict[str, float] = field(default_factory=dict)  # disturbance → share of Docker calls
+    _reactions: dict[str, float] = field(default_factory=dict)  # disturbance → delay of path control, real s
+
     def verbs(self) -> dict[str, tuple[frozenset[str], Callable[[str, str, Mapping[str, Any] | None], Outcome]]]:
         """Verb → the fields of its shape, and what does it (shape None: undoes it)."""
         everyone = frozenset({"all"})
@@ -49,6 +54,8 @@ class Afflictions:
             "kill": (everyone, self._kill),
             "stale_view": (frozenset(), self._hold),
             "docker_slow": (frozenset({"delay"}), self._slow),
+            "docker_failing": (frozenset({"share"}), self._fail),
+            "controller_slow": (frozenset({"delay"}), self._react_late),
             "controller_lost": (frozenset(), self._lose),
         }
 
@@ -60,20 +67,33 @@ class Afflictions:
         troubles = self.fleet.troubles
         troubles.set(name, verb, target, shape)
         self.fleet.tell_troubles()
-        if verb == "node_cpu":
-            return self._quota(target, troubles.keep(target))
+        if verb in ("node_cpu", "node_memory"):
+            return self._limit(target)
         hit = [i for i in list(self.fleet.instances.values()) if target in (i.service, i.node)]
         words = {
             f"{i.id} ×{troubles.pace(i.service, i.node):g}, {100 * troubles.errors(i.service):g} % fail" for i in hit
         }
         return True, f"told {len(hit)} instances" + (f": {'; '.join(sorted(words))}" if words else "")
 
-    def _quota(self, node: str, keep: float) -> Outcome:
+    def _limit(self, node: str) -> Outcome:
+        """The node's cgroup as all squeezes in force want it. Memory in use stays, and MARGIN: the kernel shall hold
+        back what is new, not end what runs."""
         pod, own = self.hosts.pods[node], self.hosts.limits(node)
-        wanted = Limits(own.cpu if own.cpu is None else own.cpu * keep, own.memory)
-        self.hosts.limit(node, wanted)
+        keep, left = self.fleet.troubles.keep(node), self.fleet.troubles.memory(node)
+        used = self.hosts.cgroups.memory_bytes(pod.cgroup)
+        memory = own.memory
+        if memory is not None and left < 1.0:
+            memory = min(memory, max(memory * left, used + MARGIN))
+        wanted = Limits(own.cpu if own.cpu is None else own.cpu * keep, memory)
+        try:
+            self.hosts.limit(node, wanted)
+        except OSError as error:  # the kernel gives no page back: said, and not verified
+            return False, f"the kernel refuses the limit: {error}"
         found = self.hosts.cgroups.limits(pod.cgroup)
-        return same(found, wanted), f"the node's cgroup allows {found.cpu:g} cores" if found.cpu else f"{found}"
+        words = f"the node's cgroup allows {found.cpu:g} cores" if found.cpu else f"{found}"
+        if found.memory is not None:
+            words += f" and {found.memory / 1e6:.0f} MB, of which {used / 1e6:.0f} MB are used"
+        return same(found, wanted), words
 
     # -- standing still, and ends
 
@@ -135,6 +155,21 @@ class Afflictions:
             self._late[name] = shape["delay"] * self.dilate
         self.hosts.api.seconds = sum(self._late.values())
         return True, f"Docker calls {self.hosts.api.seconds:g} s late"
+
+    def _fail(self, name: str, target: str, shape: Mapping[str, Any] | None) -> Outcome:
+        if shape is None:
+            self._failing.pop(name, None)
+        else:
+            self._failing[name] = shape["share"]
+        self.hosts.api.share = 1.0 - math.prod(1.0 - x for x in self._failing.values())
+        return True, f"{self.hosts.api.share:.0%} of Docker calls fail; {self.hosts.api.failed} have so far"
+
+    def _react_late(self, name: str, target: str, shape: Mapping[str, Any] | None) -> Outcome:
+        if shape is None:
+            self._reactions.pop(name, None)
+        else:
+            self._reactions[name] = shape["delay"] * self.dilate
+        return self.control.slow(sum(self._reactions.values()))
 
     def _lose(self, name: str, target: str, shape: Mapping[str, Any] | None) -> Outcome:
         before = bool(self._lost)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from controller.decision import Start
+from testbed.world.anew import anew, running
 from testbed.world.live.docker_hosts import DockerHosts
 from testbed.world.live.fleet import Fleet
 from testbed.world.live.network import Network
@@ -36,10 +38,12 @@ class Crashes:
     detection: float
     known_down: set[str] = field(default_factory=set)
     victims: set[str] = field(default_factory=set)  # services of all crashes: their ends are told by `tick` alone
+    _ran: dict[str, list[Start]] = field(default_factory=dict)  # node that is down → what it ran
     _coming: list[_Change] = field(default_factory=list)
 
     def crash(self, node: str) -> tuple[bool, str]:
         """Take the node down. Whether link and processes are gone by the kernel's word, and that word."""
+        self._ran[node] = running(list(self.fleet.instances.values()), node)
         self.fleet.down_nodes.add(node)
         cut, evidence = self.network.set_link_state(self._link(node), False)
         victims = tuple(sorted(i.id for i in list(self.fleet.instances.values()) if i.node == node))
@@ -51,12 +55,15 @@ class Crashes:
         count = f"{len(killed)} services killed" + (f", still alive: {', '.join(alive)}" if alive else "")
         return cut and not alive, f"{count}; link {evidence}"
 
-    def restore(self, node: str) -> tuple[bool, str]:
-        """Give it power again: its link, and no service."""
+    def restore(self, node: str, again: bool = False) -> tuple[bool, str]:
+        """Give it power again: its link, and no service; again: what ran there begins anew."""
         up, evidence = self.network.set_link_state(self._link(node), True)
         self.fleet.down_nodes.discard(node)
         self._coming.append(_Change(node, True, self.clock() + self.detection))
-        return up, f"link {evidence}"
+        ran = self._ran.pop(node, [])
+        if again:
+            self.fleet.apply(anew(ran, self.fleet.instances, self.clock()))
+        return up, f"link {evidence}" + (f"; {len(ran)} services begin anew" if again else "")
 
     def tick(self) -> bool:
         """Let what is due become known. True when something did: a decision is called for."""

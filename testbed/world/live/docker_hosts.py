@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
 import select
 import signal
@@ -57,7 +58,7 @@ class DockerHosts:
         """folder: the run's (Names.folder). The daemon must answer; nothing is made yet."""
         self.names, self.ledger, self.image, self.folder = names, ledger, image, folder
         self.client = engine.connect()
-        self.api = engine.Late(self.client.api)
+        self.api = engine.Late(self.client.api, random.Random(names.run_id).random)
         info = self.api.info()
         self.cgroups = Cgroups(str(info.get("CgroupDriver", "cgroupfs")))
         self._maps_users = any("userns" in o or "rootless" in o for o in info.get("SecurityOptions") or ())
@@ -184,6 +185,8 @@ class DockerHosts:
             if engine.status_of(error) == 409:  # somebody removes it already: `close` looks whether it went
                 return
             if engine.status_of(error) != 404:
+                with self._lock:
+                    self.services[id] = gone  # to be tried again
                 raise CannotRun(f"Docker did not remove {id}: {engine.words(error)}") from error
         with self._lock:
             number = self._undo.pop(self._service_name(id, gone.node), None)
@@ -209,8 +212,9 @@ class DockerHosts:
 
         def kill(started: Started) -> bool:
             try:
-                self.api.kill(started.container, signal="SIGKILL")
-                self.api.wait(started.container, timeout=10)
+                daemon = self.client.api  # a crash is no order that Docker could be slow to take
+                daemon.kill(started.container, signal="SIGKILL")
+                daemon.wait(started.container, timeout=10)
             except Exception as error:
                 if engine.status_of(error) not in (404, 409):  # it ended meanwhile
                     raise CannotRun(f"Docker did not kill {started.id}: {engine.words(error)}") from error
@@ -315,7 +319,7 @@ class DockerHosts:
     def close(self) -> dict[str, float]:
         """Remove every container and cgroup of the run; may be called again. Returns their number and the times, s."""
         begin = time.monotonic()
-        self.api.seconds = 0.0
+        self.api.seconds = self.api.share = 0.0
         for id in list(self._alive):
             self._forget(id)
         while self._pod_fds:

@@ -44,10 +44,14 @@ def connect() -> DockerClient:
 
 
 class Late:
-    """The daemon's API, each call `seconds` late (real)."""
+    """The daemon's API, each call `seconds` late (real), and a `share` of them failing before they are made.
 
-    def __init__(self, api: Any) -> None:
-        self._api, self.seconds = api, 0.0
+    dice: uniform in [0, 1). failed: how many have.
+    """
+
+    def __init__(self, api: Any, dice: Callable[[], float]) -> None:
+        self._api, self._dice = api, dice
+        self.seconds, self.share, self.failed = 0.0, 0.0, 0
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._api, name)
@@ -56,6 +60,11 @@ class Late:
 
         def call(*arguments: Any, **more: Any) -> Any:
             time.sleep(self.seconds)
+            if self.share and self._dice() < self.share:
+                from docker.errors import APIError
+
+                self.failed += 1
+                raise APIError(f"{name} failed", explanation=f"{name}: failed on purpose (docker_failing)")
             return found(*arguments, **more)
 
         return call

@@ -21,6 +21,7 @@ from controller.light.law import mean as law_mean
 from controller.model import Core, Light
 from controller.observation import InstanceState
 from testbed.errors import CannotRun, ShaketableError
+from testbed.world import memory
 from testbed.world.base import Bed, Event
 from testbed.world.darkness import Darkness
 from testbed.world.live.docker_hosts import GATEWAY, STUB, DockerHosts
@@ -30,6 +31,8 @@ from testbed.world.troubles import Troubles
 
 READY_TIMEOUT = 30.0  # real s beyond the modelled start-up until an instance must have said ready
 BUSY_SHARE = 0.6  # of the machine's cores for busy services; the rest carries packets and control
+STOP_TRIES = 6  # to stop a container
+STOP_PAUSE = 0.2  # real s between them
 SETTLE = 5.0  # real s that actions under way get when the fleet is closed
 BUSY_SLOTS = 256  # instances of one node at a time that can be counted (docs/wire.md)
 PORTS = 50_000  # of a node: so many instances later, a port is used again
@@ -200,6 +203,8 @@ class Fleet:
     def _launch(self, start: Start, initial: bool) -> None:
         instance = self.instances[start.id]
         self._check_node(start.node)
+        if not initial:
+            self._check_memory(start)
         config = self._config(instance, initial)
         token = self.hub.expect(start.id, "stub", config)
         if instance.workers != config["workers"]:  # resized while it waited for its turn to start
@@ -215,6 +220,12 @@ class Fleet:
     def _check_node(self, node: str) -> None:
         if node in self.down_nodes:
             raise CannotRun(f"node {node} is down: nothing starts there")
+
+    def _check_memory(self, start: Start) -> None:
+        with self._lock:
+            placed = list(self.instances.values())
+        if why := memory.lacking(self.bed.model, start, self.troubles.memory(start.node), placed):
+            raise CannotRun(why)
 
     def _announce(self) -> None:
         """Hand the hub everything that may be routed to."""
@@ -308,10 +319,23 @@ class Fleet:
         except FutureTimeout:
             raise CannotRun(f"{name}: no answer to its drain within {limit + 5.0:.0f} s") from None
         self._forget(name)
-        self.hosts.retire(name, 0.5)
+        self._stop(name)
         self._vacate(instance)
         self.note(Event("drained", asked, self.clock(), {"id": name, "seconds": self.clock() - asked, "lost": lost}))
         return lost
+
+    def _stop(self, name: str) -> None:
+        """Nothing is routed there any more. Docker may fail now and then; in the end the container stays, unused, until
+        the run removes all."""
+        for left in reversed(range(STOP_TRIES)):
+            try:
+                self.hosts.retire(name, 0.5)
+                return
+            except CannotRun as error:
+                if not left or self._closing:
+                    raise
+                self.note(Event("action_retried", None, self.clock(), {"action": f"stop {name}", "error": str(error)}))
+                time.sleep(STOP_PAUSE)
 
     def _migrate(self, move: Migrate) -> None:
         """A start there, then a drain here.

@@ -58,6 +58,7 @@ class PathControl:
         self._stopped = False
         self.lost = False  # on purpose (`lose`)
         self._next = 0
+        self._slow = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -99,7 +100,7 @@ class PathControl:
     def configure(self, plan: Plan) -> None:
         """Tell it the network. Switches that connect before are refused and try again."""
         self._plan = plan
-        self._call("configure", plan=plan.to_wire(), down=sorted(self._avoided))
+        self._call("configure", plan=plan.to_wire(), down=sorted(self._avoided), slow_s=self._slow)
 
     def wait_connected(self, timeout: float = PATIENCE_S) -> None:
         """Until every switch is connected and holds its flows; CannotRun names those that are not."""
@@ -163,6 +164,15 @@ class PathControl:
                     self._events.append({"t": "event", "kind": "failed", "error": str(error), "at": time.monotonic()})
 
         threading.Thread(target=work, name="openflow-restart", daemon=True).start()
+
+    def slow(self, seconds: float) -> tuple[bool, str]:
+        """React to ports so much later, real s. (os-ken says so, or will be told when it runs again; in words)."""
+        self._slow = seconds
+        if not self.alive:
+            return True, f"os-ken is not there; it will react {seconds:g} s late"
+        self._call("slow", seconds=seconds)
+        found = float(self.status()["slow_s"])
+        return found == seconds, f"os-ken reacts {found:g} s late"
 
     def lose(self) -> bool:
         """End the process until `find` starts it again; commands fail meanwhile. True: it is gone."""

@@ -49,6 +49,7 @@ class PathApp(app_manager.OSKenApp):
         self.told_down: frozenset[str] = frozenset()  # by command
         self.seen: dict[str, tuple[bool, float]] = {}  # link → (up, when its port said so), not reacted to yet
         self.down: frozenset[str] = frozenset()  # what the paths avoid
+        self.slow_s = 0.0  # by which every reaction to a port comes later than it should, a fault's doing
         self.waiters: list[int] = []
         self.turn = 0  # of the switches, to tell their flows whole
         self.count: Counter[str] = Counter()
@@ -128,14 +129,15 @@ class PathApp(app_manager.OSKenApp):
     def _until_due(self) -> float | None:
         if not self.seen or self.plan is None:
             return None
-        return max(0.0, min(at for _, at in self.seen.values()) + self.plan.detection_s - time.monotonic())
+        patience = self.plan.detection_s + self.slow_s
+        return max(0.0, min(at for _, at in self.seen.values()) + patience - time.monotonic())
 
     def _react(self) -> None:
         """Links whose change has been known for detection_s: report them, then compute and install new paths."""
         if self.plan is None:
             return
         now = time.monotonic()
-        due = {link: was for link, was in self.seen.items() if was[1] + self.plan.detection_s <= now}
+        due = {link: was for link, was in self.seen.items() if was[1] + self.plan.detection_s + self.slow_s <= now}
         for link, (up, at) in due.items():
             del self.seen[link]
             if up == (link in self.down):
@@ -148,6 +150,9 @@ class PathApp(app_manager.OSKenApp):
         answer: dict[str, Any] = {}
         if what == "configure":
             self._configure(paths.Plan.from_wire(message["plan"]), frozenset(message["down"]))
+            self.slow_s = message["slow_s"]
+        elif what == "slow":
+            self.slow_s = message["seconds"]
         elif what == "wait":
             self.waiters.append(ident)
             self._answer_waiters()
@@ -179,6 +184,7 @@ class PathApp(app_manager.OSKenApp):
         return {
             "connected": sorted(self.datapaths), "missing": missing, "flows": flows,
             "down": sorted(self.down), "refused": self.count["refused"], "errors": self.count["errors"],
+            "slow_s": self.slow_s,
         }  # fmt: skip
 
     def _do_switch(self, datapath: Any) -> None:

@@ -39,7 +39,7 @@ class Shaking:
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
         d = disturbance
-        opposite = {"up": not d.shape["up"]} if d.verb in SWITCHED else None
+        opposite = {**d.shape, "up": not d.shape["up"]} if d.verb in SWITCHED else None
         _, ok, evidence = self._do(d.verb, d.target, d.id, opposite)
         words = f"{d.evidence}; reverted: {evidence}"
         return replace(d, reverted_at=self.clock(), verified=d.verified and ok, evidence=words)
@@ -51,15 +51,17 @@ class Shaking:
         fields, does = self.afflictions.verbs().get(verb, (frozenset(), None))
         if does is not None and set(shape or ()) <= fields:
             return target, *does(name, target, shape)
-        if verb == "node_state" and shape and set(shape) == {"up"}:
-            return target, *(self.crashes.restore(target) if shape["up"] else self.crashes.crash(target))
+        if verb == "node_state" and shape and {"up"} <= set(shape) <= {"up", "again"}:
+            again = bool(shape.get("again"))
+            return target, *(self.crashes.restore(target, again) if shape["up"] else self.crashes.crash(target))
         if verb == "link_state" and shape and set(shape) == {"up"}:
             link = self.rates.link(target)
             return link.name, *self.network.set_link_state(link.name, bool(shape["up"]))
         if verb == "link_shape" and set(shape or ()) <= FIELDS:
             return self._reshape(target, name, shape)
         raise CannotRun(
-            f"the live world can't do {verb} {dict(shape or {})}; it has link_state {{up}}, node_state {{up}}, "
+            f"the live world can't do {verb} {dict(shape or {})}; it has link_state {{up}}, "
+            f"node_state {{up, again}}, "
             f"link_shape {{{', '.join(sorted(FIELDS))}}}, {', '.join(sorted({*TROUBLES, *self.afflictions.verbs()}))}"
         )
 

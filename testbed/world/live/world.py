@@ -75,7 +75,7 @@ class LiveWorld:
     name = "live"
     can = frozenset(
         {"state", "rate", "delay", "jitter", "loss", "duplicate", "reorder", "corrupt", "pause", "cpu", "pace", "kill",
-         "errors", "views", "docker", "control"}
+         "errors", "views", "docker", "control", "restart", "memory", "reaction"}
     )  # fmt: skip
 
     def __init__(self, run_id: str, say: Callable[[str], None]) -> None:

@@ -15,6 +15,7 @@ from controller.decision import Action, Decision, Drain, Migrate, Resize, Start
 from controller.light.law import mean as law_mean
 from controller.model import Light
 from controller.observation import InstanceState
+from testbed.world import memory
 from testbed.world.base import Bed, Event
 from testbed.world.darkness import Darkness
 from testbed.world.troubles import Troubles
@@ -190,6 +191,9 @@ class Fleet:
             return
         if start.node in self.down_nodes:
             self._failed(start, f"node {start.node} is down: nothing starts there")
+            return
+        if why := memory.lacking(self.bed.model, start, self.troubles.memory(start.node), self.instances.values()):
+            self._failed(start, why)
             return
         m, c = self.bed.model.service(start.service), self.calibration
         now, running = self.clock(), self.clock() + c.boot_s / self._dilate

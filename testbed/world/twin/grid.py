@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from controller.decision import Start
 from controller.model import Paths
 from testbed.errors import CannotRun
 from testbed.topology.paths import Pairs, Routes, trunk_hops
+from testbed.world.anew import anew, running
 from testbed.world.base import Bed, Event
 from testbed.world.congestion import Congestion
 from testbed.world.shaping import FIELDS
@@ -47,8 +49,11 @@ class Grid:
         self.detection = bed.scenario.run.detection
         self.down: frozenset[str] = frozenset()  # links, as path control knows
         self.dead: set[str] = set()  # nodes, as the run knows
+        self._ran: dict[str, list[Start]] = {}  # node that is down → what it ran
         self._cut: set[str] = set()  # links, in truth
         self._made_of: tuple[dict[str, float], frozenset[str]] | None = None  # the costs
+        self._late: dict[str, float] = {}  # disturbance → s by which path control reacts later
+        self._unseen: dict[tuple[str, float], None] = {}  # (link, when it changed): not reacted to yet
         self._install()
         self.tell()
 
@@ -113,8 +118,23 @@ class Grid:
         if not (up and found.role != "trunk" and link in self.down):
             self._lanes(link, up)
         (self._cut.discard if up else self._cut.add)(link)
-        self.at(self.clock() + self.detection, self._noticed, link, self.clock())
+        self._unseen[link, self.clock()] = None
+        self.at(self._due(self.clock()), self._noticed, link, self.clock())
         return f"both directions {'up' if up else 'down'} in the twin"
+
+    def _due(self, since: float) -> float:
+        """When path control reacts to what has been so since then."""
+        return since + self.detection + sum(self._late.values())
+
+    def slow(self, disturbance: str, shape: Mapping[str, Any] | None) -> str:
+        """Path control reacts later, also to what it has not reacted to yet; or as usual again (None). Evidence."""
+        if shape is None:
+            self._late.pop(disturbance, None)
+        else:
+            self._late[disturbance] = shape["delay"]
+        for link, since in self._unseen:
+            self.at(max(self._due(since), self.clock()), self._noticed, link, since)
+        return f"path control reacts {sum(self._late.values()):g} s late in the twin"
 
     def _lanes(self, link: str, up: bool) -> None:
         for lane in self.rates.lanes(link):
@@ -122,6 +142,9 @@ class Grid:
 
     def _noticed(self, link: str, since: float) -> None:
         """Path control reacts to a link whose state has been another one for the detection time."""
+        if (link, since) not in self._unseen or self._due(since) > self.clock() + 1e-9:
+            return  # done already, or it is to be later
+        del self._unseen[link, since]
         is_down = link in self._cut
         if is_down == (link in self.down):
             return  # down and up again meanwhile: nothing changed
@@ -155,17 +178,21 @@ class Grid:
 
     def crash(self, node: str) -> str:
         """The node's instances and what they hold are gone, its link is dead; known after the detection time."""
+        self._ran[node] = running(self.fleet.instances.values(), node)
         victims = self.fleet.crash(node)
         self.set_link(self._own(node), False)
         self.at(self.clock() + self.detection, self._known, node, False, victims)
         return f"{len(victims)} instances ended, link down in the twin"
 
-    def restore(self, node: str) -> str:
-        """It has power again: its link, and no instance."""
+    def restore(self, node: str, again: bool = False) -> str:
+        """It has power again: its link, and no instance; again: what ran there begins anew."""
         self.set_link(self._own(node), True)
         self.fleet.down_nodes.discard(node)
         self.at(self.clock() + self.detection, self._known, node, True, [])
-        return "link up in the twin"
+        ran = self._ran.pop(node, [])
+        if again:
+            self.fleet.apply(anew(ran, self.fleet.instances, self.clock()))
+        return "link up in the twin" + (f", {len(ran)} instances begin anew" if again else "")
 
     def _known(self, node: str, up: bool, victims: list[str]) -> None:
         (self.dead.discard if up else self.dead.add)(node)
@@ -180,13 +207,17 @@ class Grid:
 
     def do(self, verb: str, target: str, disturbance: str, shape: Mapping[str, Any] | None) -> str:
         """One verb of the World protocol; shape None takes a link_shape away. Evidence, or CannotRun."""
-        if verb == "node_state" and shape and set(shape) == {"up"}:
-            return self.restore(target) if shape["up"] else self.crash(target)
+        if verb == "node_state" and shape and {"up"} <= set(shape) <= {"up", "again"}:
+            again = bool(shape.get("again"))
+            return self.restore(target, again) if shape["up"] else self.crash(target)
+        if verb == "controller_slow" and set(shape or ()) <= {"delay"}:
+            return self.slow(disturbance, shape)
         if verb == "link_state" and shape and set(shape) == {"up"}:
             return self.set_link(target, bool(shape["up"]))
         if verb == "link_shape" and set(shape or ()) <= SHAPES:
             return self.reshape(target, disturbance, shape)
         raise CannotRun(
-            f"the twin can't do {verb} {dict(shape or {})}; it has link_state {{up}}, node_state {{up}} and link_shape "
-            f"{{{', '.join(sorted(SHAPES))}}}; node_pause, node_cpu, pace, kill, service_pause, errors, stale_view"
+            f"the twin can't do {verb} {dict(shape or {})}; it has link_state {{up}}, node_state {{up, again}} and "
+            f"link_shape {{{', '.join(sorted(SHAPES))}}}; node_pause, node_cpu, node_memory, pace, kill, "
+            "service_pause, errors, stale_view, controller_slow"
         )

@@ -63,7 +63,23 @@ class TwinWorld:
 
     name = "twin"
     can = frozenset(
-        {"state", "rate", "delay", "jitter", "loss", "corrupt", "pause", "cpu", "pace", "kill", "errors", "views"}
+        {
+            "state",
+            "rate",
+            "delay",
+            "jitter",
+            "loss",
+            "corrupt",
+            "pause",
+            "cpu",
+            "pace",
+            "kill",
+            "errors",
+            "views",
+            "restart",
+            "memory",
+            "reaction",
+        }
     )
     engine: Engine
 
@@ -180,7 +196,7 @@ class TwinWorld:
 
     def undo(self, disturbance: Disturbance) -> Disturbance:
         d = disturbance
-        opposite = {"up": not d.shape["up"]} if d.verb in ("link_state", "node_state") else None
+        opposite = {**d.shape, "up": not d.shape["up"]} if d.verb in ("link_state", "node_state") else None
         evidence = self._do(d.verb, d.target, d.id, opposite)
         return replace(d, reverted_at=self.now(), evidence=f"{d.evidence}; reverted: {evidence}")
 
