@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from testbed.errors import CannotRun
-from testbed.faults.base import load_kind
+from testbed.faults.base import load_kind, timeline
 from testbed.record.tables import Names as Book
 from testbed.run.execute import bed_of
 from testbed.run.worlds import bins
+from testbed.scenario.model import Fault
 from testbed.topology.model import Topology
 from testbed.world.base import Disturbance
 from testbed.world.live.names import Names
@@ -230,6 +231,36 @@ def test_bandwidth_drop(bed: Bed) -> None:
     with bed.shaken(("bandwidth_drop", TRUNK, {"keep": 0.15})):
         extra = 2 * 8 * (1000 + 42) / rate * (1 / 0.15 - 1)
         assert bed.ping(60, size=1000).median == pytest.approx(calm + extra, abs=SLACK)
+
+
+def test_a_trace_of_rates(bed: Bed) -> None:
+    """Step by step what the kernel or the relay carries, at 15 % and 40 % of the trunk, by ping as above."""
+    rate = next(k for k in bed.topology.links if k.name == TRUNK).ab.rate / 50
+    calm = bed.ping(60, size=1000).median
+    trace = {"keep": [0.15, 1, 0.4], "step": "1 s"}
+    fault = Fault(kind="link_trace", target=TRUNK, **{"for": "3 s", "with": trace})
+    for step, keep in zip(timeline([fault], bed.topology), (0.15, 0.4), strict=True):
+        with bed.shaken(("link_trace", TRUNK, {"keep": step.parameters.model_dump()["keep"]})):
+            extra = 2 * 8 * (1000 + 42) / rate * (1 / keep - 1)
+            assert bed.ping(60, size=1000).median == pytest.approx(calm + extra, abs=SLACK)
+
+
+def test_halves_and_a_bridge_between_them(bed: Bed) -> None:
+    """Of s2, s1 | s3: halves cut s3 off; a bridge leaves s2 both, so s1 reaches s3 no more but n3 both."""
+    carrier = {k.name: i for i, k in enumerate(bed.topology.links)}
+
+    def dark() -> set[str]:
+        names = Names(bed.world.run_id)
+        ports = {k: [Path(f"/sys/class/net/{names.port(i, e)}/operstate") for e in "ab"] for k, i in carrier.items()}
+        return {k for k, files in ports.items() if any(f.exists() and f.read_text().strip() == "down" for f in files)}
+
+    before = dark()
+    for shape, cut in (("halves", {"s2--s3", "s1--s3"}), ("bridge", {"s1--s3"}), ("ring", set())):
+        with bed.shaken(("partition", "s2", {"shape": shape})) as made:
+            assert {d.target for d in made} == cut
+            until(lambda wanted=before | cut: dark() == wanted, f"{shape}: the kernel says down")
+            assert bed.ping(20).received == 20
+        until(lambda: dark() == before, f"{shape}: up again")
 
 
 def test_down_goes_round_and_comes_back(bed: Bed) -> None:

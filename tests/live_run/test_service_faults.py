@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from controller.decision import Decision, Drain, Start
 from testbed.faults.base import load_kind
 from testbed.record.folder import ask
 from testbed.record.tables import Names as Book
@@ -147,6 +148,118 @@ def test_a_squeezed_node_has_a_share_of_its_quota(bed: Bed) -> None:
     with bed.shaken("cpu_squeeze", "n1", keep=0.25):
         assert cores() == pytest.approx(before / 4)
     assert cores() == before
+
+
+#: Takes so many MB in the cgroup whose process lists are named, as the first to be ended when there is too little.
+GREEDY = """
+import os, sys
+for procs in sys.argv[2:]:
+    open(procs, "w").write(str(os.getpid()))
+open("/proc/self/oom_score_adj", "w").write("1000")
+held = bytearray(int(sys.argv[1]) << 20)
+for i in range(0, len(held), 4096): held[i] = 1
+"""
+
+
+def test_a_squeezed_node_s_memory_is_held_back_by_the_kernel(bed: Bed) -> None:
+    """A stranger in the node's cgroup takes 96 MB before and afterwards; meanwhile the kernel ends it, and counts."""
+    where, path = cgroups.mounts(), f"{bed.names.cgroup}/n1".lstrip("/")
+    old = cgroups.version() == 1
+    folder = where["memory" if old else ""] / path
+    pause = docker("inspect", "-f", "{{.Id}}", bed.names.container("n1"))
+    inside = folder / pause if (folder / pause).exists() else folder / f"docker-{pause}.scope"
+    most = folder / ("memory.limit_in_bytes" if old else "memory.max")
+
+    def greedy() -> int:
+        words = [sys.executable, "-c", GREEDY, "96", str(inside / "cgroup.procs")]
+        return subprocess.run(words, timeout=60, check=False).returncode
+
+    def hits() -> int:
+        if old:
+            return int((folder / "memory.failcnt").read_text())
+        return int(re.search(r"^max (\d+)", (folder / "memory.events").read_text(), re.M)[1])  # type: ignore[index]
+
+    here = {id: bed.pid("n1", id) for id, i in bed.instances().items() if i.node == "n1"}
+    before, counted = most.read_text(), hits()
+    assert greedy() == 0 and hits() == counted
+    with bed.shaken("memory_squeeze", "n1", keep=0.001):
+        assert int(most.read_text()) < 200e6 < int(before)
+        assert greedy() == -9 and hits() > counted
+        assert here == {id: bed.pid("n1", id) for id in here} and all(bed.health(id)[1:] == ["200"] for id in here)
+        with bed.shaken("cpu_squeeze", "n1", keep=0.5):
+            assert int(most.read_text()) < 200e6, "one squeeze does not undo the other"
+    assert most.read_text() == before and greedy() == 0
+
+
+def test_docker_fails_for_a_while(bed: Bed) -> None:
+    """A start meanwhile comes to nothing and leaves no container; afterwards it works. By `docker ps`."""
+
+    def there(id: str) -> str:
+        return docker("ps", "-a", "--filter", f"name=^{bed.names.container(f'n2.{id}')}$", "--format", "{{.State}}")
+
+    def outcome(kind: str, id: str) -> bool:
+        return any(e.kind == kind and id in str(e.data) for e in bed.world.events())
+
+    with bed.shaken("docker_failing", "control", share=1):
+        bed.world.apply(Decision(0, (Start("cut-x", "cut", "n2", 1),), ("asked to",)))
+        until(lambda: outcome("action_failed", "cut-x"), "given up")
+        assert there("cut-x") == "" and "cut-x" not in bed.instances()
+    bed.world.apply(Decision(0, (Start("cut-y", "cut", "n2", 1),), ("asked to",)))
+    until(lambda: outcome("started", "cut-y"), "Docker works again")
+    assert there("cut-y") == "running"
+    with bed.shaken("docker_failing", "control", share=0.6):
+        bed.world.apply(Decision(0, (Drain("cut-y"),), ("asked to",)))
+        until(lambda: "cut-y" not in bed.instances() and there("cut-y") != "running", "tried until it is stopped")
+
+
+def test_a_slow_controller_leads_round_later(bed: Bed) -> None:
+    late = bed.world.bed.scenario.run.detection + 0.4  # by then it would have led round
+    with bed.shaken("controller_slow", "control", delay="2 s"):
+        begin = time.monotonic()
+        cut = bed.disturb("link_state", "s1--s2", {"up": False})
+        try:
+            time.sleep(late)
+            assert not bed.reaches("n1", "n3"), "not yet"
+            until(lambda: bed.reaches("n1", "n3"), "the way round by s3")
+            assert time.monotonic() - begin > 2.0
+        finally:
+            assert bed.world.undo(cut).verified
+    until(lambda: bed.reaches("n1", "n3"), "the link again")
+    cut = bed.disturb("link_state", "s1--s2", {"up": False})
+    try:
+        time.sleep(late)
+        assert bed.reaches("n1", "n3"), "as quick as before"
+    finally:
+        assert bed.world.undo(cut).verified
+    until(lambda: bed.reaches("n1", "n3"), "and again")
+
+
+def test_a_node_restarts_with_its_services(bed: Bed) -> None:
+    """By `docker inspect` and from a neighbour: dead while it is away, then the same services as new processes."""
+    nodes = [i.node for i in bed.instances().values() if i.service in ("cut", "hear", "see")]
+    node = max(sorted(nodes), key=nodes.count)
+    had = {id: i.service for id, i in bed.instances().items() if i.node == node}
+    running = "{{.State.Running}}"
+    with bed.shaken("node_restart", node):
+
+        def known() -> bool:
+            bed.world._look()
+            return not set(had) & set(bed.instances())
+
+        until(known, "the run knows")
+        assert {docker("inspect", "-f", running, bed.names.container(f"{node}.{id}")) for id in had} == {"false"}
+        assert not bed.reaches("gw1", node)
+
+    def back() -> dict[str, str]:
+        bed.world._look()
+        return {id: i.service for id, i in bed.instances().items() if i.node == node and i.state == "ready"}
+
+    until(lambda: sorted(back().values()) == sorted(had.values()), "its services are ready again")
+    assert had and not set(back()) & set(had)
+    for id in back():
+        assert docker("inspect", "-f", running, bed.names.container(f"{node}.{id}")) == "true"
+        until(lambda id=id: bed.health(id) == ["connected", "200"], "answers")
+    bed.world.events()
 
 
 def test_docker_is_slow_for_a_while(bed: Bed) -> None:

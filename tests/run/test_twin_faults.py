@@ -47,7 +47,7 @@ def test_a_node_restarts_with_what_it_had(tmp_path: Path, policy: str) -> None:
 
 
 def test_a_squeezed_node_takes_nothing_more(tmp_path: Path) -> None:
-    """Every node squeezed while a core node is lost: what the policy orders is refused, and runs where there is room."""
+    """Every node squeezed while a service is lost: what the policy orders is refused until there is room again."""
     crash = "{name: crash, kind: service_kill, target: cut, at: 4 s, for: 1 s, with: {all: true}}"
     squeeze = "{name: full, kind: memory_squeeze, target: all nodes, at: 3 s, for: 4 s, with: {keep: 0.01}}"
     _, events = run(tmp_path / "run", f"{squeeze}, {crash}")
@@ -81,7 +81,7 @@ def test_a_controller_that_is_quick_again_reacts_at_once(tmp_path: Path) -> None
 
 
 def test_a_wrong_profile_changes_what_is_decided_and_nothing_that_is(tmp_path: Path) -> None:
-    """The reactive policy sizes by service times: told four times as long, it starts more."""
+    """The same decisions before, others while the policy is told four times the service times."""
     wrong = "{name: wrong, kind: wrong_profile, target: control, at: 3 s, for: 5 s, with: {factor: 4}}"
     summary, events = run(tmp_path / "wrong", wrong, "policy.name=two_tier")
     right, other = run(tmp_path / "right", "", "policy.name=two_tier")
@@ -106,7 +106,7 @@ def test_safety_counts_every_target_of_a_fault(tmp_path: Path) -> None:
 
 
 def test_the_core_survives_by_diversity_and_a_node_that_returns_is_used_again(tmp_path: Path) -> None:
-    """The node with most core work dies for good of what it held: core instances elsewhere carry on; it is used later."""
+    """The node with most core work dies: core instances elsewhere carry on; when it is back, it is used."""
     crash = "{name: crash, kind: node_crash, target: busiest node, at: 4 s, for: 3 s}"
     heavy = ("arrivals.rate=40 /s", "policy.parameters.move_horizon=40")
     summary, events = run(tmp_path / "run", crash, *heavy)
