@@ -161,7 +161,7 @@ for i in range(0, len(held), 4096): held[i] = 1
 """
 
 
-def test_a_squeezed_node_s_memory_is_held_back_by_the_kernel(bed: Bed) -> None:
+def test_a_squeezed_node_s_memory_is_held_back(bed: Bed) -> None:
     """A stranger in the node's cgroup takes 96 MB before and afterwards; meanwhile the kernel ends it, and counts."""
     where, path = cgroups.mounts(), f"{bed.names.cgroup}/n1".lstrip("/")
     old = cgroups.version() == 1
