@@ -23,7 +23,7 @@ RESTRICTED, PROVABLE = 100, 6_000
 #: Branch-and-bound nodes of either.
 NODES, PROOF_NODES = 20, 20
 #: Pairs of ingress and node up to which a service has a program of its own solved at its root.
-SHARPENED = 1_500
+SHARPENED = 2_600
 
 
 def place_large(t: Tables, c: Costs, limits: Limits) -> tuple[Program, Solved]:
