@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         help="write what the policy was shown, for `replay` (a live run always does)",
     )
     c.add_argument("--json", action="store_true", help="print summary.json at the end, progress to stderr")
+    _page(c)
     _sets(c)
 
     c = _word(words, "verify", _verify, "the fixed runs of each claim, then its verdict; a page and JUnit XML")
@@ -205,6 +206,7 @@ def _hands_on(words: Any) -> None:
     c.add_argument("--for", dest="length", metavar="DURATION", help="of nominal time, then it ends (default '1 h')")
     c.add_argument("--detach", action="store_true", help="return once it is up; what it says goes to DIR.log")
     c.add_argument("--announce", type=int, help=argparse.SUPPRESS)
+    _page(c)
     _sets(c)
 
     c = _word(words, "inject", _inject, "shake the testbed that is up: a fault of the catalogue, from now on")
@@ -228,6 +230,13 @@ def _hands_on(words: Any) -> None:
     _which(c)
 
 
+def _page(c: argparse.ArgumentParser) -> None:
+    c.add_argument("--page", action="store_true", help="a live page on the loopback; its address is printed")
+    c.add_argument("--page-port", type=_port, metavar="PORT", help="the page's port (default: a free one)")
+    c.add_argument("--page-read-only", action="store_true", help="nobody injects or heals from the page")
+    c.add_argument("--metrics", type=_port, metavar="PORT", help="OpenMetrics at /metrics of this port (0: a free one)")
+
+
 def _which(c: argparse.ArgumentParser) -> None:
     c.add_argument("--run", metavar="ID", help="where more than one testbed is up")
 
@@ -244,6 +253,12 @@ def _positive(text: str) -> int:
     """A count on the command line."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number up to 65535, 0 for a free one")
     return int(text)
 
 
@@ -311,19 +326,21 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from testbed.cli.page import wanted
     from testbed.cli.run import run_once
 
     a = arguments
-    return run_once(a.file, _overrides(a), a.world, a.out, a.json, a.observations)
+    return run_once(a.file, _overrides(a), a.world, a.out, a.json, a.observations, wanted(a))
 
 
 def _up(arguments: argparse.Namespace) -> int:
     from testbed.cli import hands
+    from testbed.cli.page import wanted
 
     a = arguments
     if a.detach:
-        return hands.up_detached(a.file, _overrides(a), a.out, a.length)
-    return hands.up(a.file, _overrides(a), a.out, a.length, a.announce)
+        return hands.up_detached(a.file, _overrides(a), a.out, a.length, wanted(a))
+    return hands.up(a.file, _overrides(a), a.out, a.length, a.announce, wanted(a))
 
 
 def _inject(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,8 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from testbed.cli.page import live_page, told
+from testbed.dashboard.page.feed import NONE, Wanted
 from testbed.dashboard.table import Dashboard
 from testbed.errors import CannotRun, InputError
 from testbed.hands import client
@@ -32,35 +34,54 @@ UP_S = 600.0  # for a detached testbed to be up
 EXAMPLE = "sudo ./shaketable inject link_down {trunk} --for '10 s'"
 
 
-def up(file: Path, sets: Sequence[str], out: Path | None, length: str | None, announce: int | None) -> int:
-    """In the foreground, with the table. announce: a descriptor that hears the run id once the testbed is up."""
+def up(
+    file: Path, sets: Sequence[str], out: Path | None, length: str | None, announce: int | None,
+    page_wanted: Wanted = NONE,
+) -> int:  # fmt: skip
+    """In the foreground, with the table. announce: a descriptor that hears the run id once the testbed is up.
+
+    The page's address, which lets whoever knows it shake the testbed, goes to the terminal or down that descriptor,
+    never into a log.
+    """
     board = Dashboard(Console(highlight=False))
     held = hold(file, sets, out, length, board.say)
     prepared, trunk = held.prepared, next((k.name for k in held.prepared.resolved.topology.links), "LINK")
+    places: list[str] = []
+
+    def ask(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return client.ask(held.run_id, _from_page(request))
 
     def opened() -> None:
         board.say(f"held open for {prepared.horizon:.0f} s; from another terminal: {EXAMPLE.format(trunk=trunk)}")
         if announce is not None:
             with suppress(OSError):  # whoever started us may have gone
-                os.write(announce, held.run_id.encode())
+                os.write(announce, "\n".join([held.run_id, *places]).encode())
                 os.close(announce)
 
-    with board:
+    with board, live_page(page_wanted, prepared, held.run_id, held.out, ask) as (page, beside):
         board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
         board.say(
             f"run {held.run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {held.out}"
         )
-        summary = held.run(opened, board.show, board.say)
-    board.say(closing(summary, str(held.out)))
+        places += told(page, ask) if page is not None else []
+        for line in places if announce is None else ():
+            board.say(line)
+        summary = held.run(opened, beside(board.show), board.say)
+        words = closing(summary, str(held.out))
+        if page is not None:
+            page.close(words)
+    board.say(words)
     return 130 if INTERRUPTED in summary["invalid_because"] else EXIT[summary["verdict"]]
 
 
-def up_detached(file: Path, sets: Sequence[str], out: Path | None, length: str | None) -> int:
+def up_detached(file: Path, sets: Sequence[str], out: Path | None, length: str | None, page: Wanted = NONE) -> int:
     """The same in a session of its own; returns once it is up, or with its exit code and its last words."""
     folder = (out or default_folder(prepare(file, sets, "live"), Path("results"))).absolute()
     log = folder.with_name(folder.name + ".log")
     words = [sys.executable, "-m", "testbed.cli", "up", str(file), "--out", str(folder)]
     words += [f"--set={s}" for s in sets] + (["--for", length] if length else [])
+    words += [] if page.port is None else ["--page", f"--page-port={page.port}"]
+    words += ["--page-read-only"] * page.read_only + ([] if page.metrics is None else [f"--metrics={page.metrics}"])
     hears, says = os.pipe()
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -73,24 +94,26 @@ def up_detached(file: Path, sets: Sequence[str], out: Path | None, length: str |
         raise CannotRun(f"{log}: can't be written ({error.strerror}); name another folder with --out") from None
     finally:
         os.close(says)
-    run_id = _await(process, hears)
-    if run_id is None:
+    run_id, *places = _await(process, hears)
+    if not run_id:
         sys.stderr.write(log.read_text(errors="replace"))
         return process.wait() or 4
     print(f"up: run {run_id}, process {process.pid}; records: {folder}, what it says: {log}")
+    for line in places:
+        print(line)
     print("next:  sudo ./shaketable status\n       sudo ./shaketable inject KIND TARGET --for '10 s'")
     print("       sudo ./shaketable heal\n       sudo ./shaketable down")
     return 0
 
 
-def _await(process: subprocess.Popen[bytes], hears: int) -> str | None:
-    """The run id; None when the process has ended. Interrupted, it takes the testbed down."""
+def _await(process: subprocess.Popen[bytes], hears: int) -> list[str]:
+    """The run id and where it can be looked at; "" when the process has ended. Interrupted: down."""
     try:
         ready = select.select([hears], [], [], UP_S)[0]
         if ready:
-            return os.read(hears, 100).decode() or None
+            return os.read(hears, 1000).decode().split("\n")
         _give_up(process)
-        return None
+        return [""]
     except KeyboardInterrupt:
         _give_up(process)
         raise
@@ -143,6 +166,16 @@ def down(run: str | None) -> int:
     print(f"down in {time.monotonic() - before:.1f} s")
     print(closing(summary, str(folder)))
     return EXIT[summary["verdict"]]
+
+
+def _from_page(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page asked for as the door wants it: parameters are written there as on the command line."""
+    written = request.get("with", [])
+    if request.get("do") != "inject":
+        return dict(request)
+    if not isinstance(written, list) or not all(isinstance(item, str) for item in written):
+        raise InputError("inject: with: a list of key=value is expected")
+    return {**request, "with": _parameters(written)}
 
 
 def _parameters(written: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from testbed.cli.page import live_page, told
+from testbed.dashboard.page.feed import NONE, Wanted
 from testbed.dashboard.table import Dashboard
 from testbed.errors import CannotRun
 from testbed.record.folder import read
@@ -20,23 +22,29 @@ from testbed.verdict.claims import EXIT
 
 
 def run_once(
-    file: Path, sets: Sequence[str], world_name: str, out: Path | None, as_json: bool, observations: bool = False
-) -> int:
+    file: Path, sets: Sequence[str], world_name: str, out: Path | None, as_json: bool, observations: bool = False,
+    page_wanted: Wanted = NONE,
+) -> int:  # fmt: skip
     """Prepare, run, print. Returns the exit code of design.md §5."""
     prepared = prepare(file, sets, world_name)
     run_id = run_id_of(prepared)
     folder = out or default_folder(prepared, Path("results"))
     console = Console(stderr=as_json, highlight=False)
-    with Dashboard(console) as board:
+    with Dashboard(console) as board, live_page(page_wanted, prepared, run_id, folder, None) as (page, beside):
         board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
         board.say(f"run {run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {folder}")
+        for line in told(page, None) if page is not None else ():
+            board.say(line)
         world = make_world(world_name, run_id, board.say)
         if problems := inabilities(prepared, world):
             raise CannotRun(f"the {world_name} world can't run this scenario:\n  " + "\n  ".join(problems))
         summary = execute(
-            prepared, world, folder, bins(), board.show, board.say, run_id, observations=observations or None
+            prepared, world, folder, bins(), beside(board.show), board.say, run_id, observations=observations or None
         )
-    board.say(closing(summary, str(folder)))
+        words = closing(summary, str(folder))
+        if page is not None:
+            page.close(words)
+    board.say(words)
     if as_json:
         print(json.dumps(read(folder)[0], indent=1))
     if INTERRUPTED in summary["invalid_because"]:

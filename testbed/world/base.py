@@ -199,7 +199,10 @@ class World(Protocol):
         ...
 
     def status(self) -> Mapping[str, Any]:
-        """What a live table shows: instances, queues, link rates."""
+        """What a live table shows: instances, queues, link rates.
+
+        A world that people watch adds the nodes known to be dead and carried_bytes: nominal, per way "a->b", ever more.
+        """
         ...
 
     def down(self) -> None:

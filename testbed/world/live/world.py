@@ -92,6 +92,7 @@ class LiveWorld:
         self._offered: list[TaskDraw] = []
         self._seen: float = 0.0
         self._down: frozenset[str] = frozenset()
+        self._carried: dict[str, float] = {}
         self._links: list[dict[str, Any]] = []
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -267,9 +268,10 @@ class LiveWorld:
                 offered[t.ingress, t.type] += 1
         self._offered = [t for t in self._offered if t.at >= now]
         self._seen = now
-        carried = self._meters.tick(now)
-        if self._congestion.watched:  # wire bytes × shrink, over nominal time
-            self._congestion.read(now, {way: x * self.shrink for way, x in carried.items()})
+        # wire bytes × shrink: over nominal time they make nominal rates
+        self._carried = {way: x * self.shrink for way, x in self._meters.tick(now).items()}
+        if self._congestion.watched:
+            self._congestion.read(now, self._carried)
         assert self._parts.watch
         for event in self._parts.watch.look(now):
             self._note(event)
@@ -369,7 +371,10 @@ class LiveWorld:
             for k in self.bed.topology.links
             if k.role == "trunk"
         ]
-        return {"instances": instances, "nodes": [v.name for v in self.wire.nodes], "links": trunks}
+        return {
+            "instances": instances, "nodes": [v.name for v in self.wire.nodes], "links": trunks,
+            "dead": sorted(self._crashes.known_down), "carried_bytes": self._carried,
+        }  # fmt: skip
 
     def measures(self) -> dict[str, Any]:
         if self._parts is None or self._parts.network is None:
