@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from testbed.dashboard.page.view import View
 from testbed.dashboard.page.words import told
 from testbed.faults.base import catalogue_of_faults
 from testbed.record.folder import plain
+from tests.live_run.kit import ROOT
 from tests.page.kit import Shown, shown
 
 
@@ -145,3 +147,10 @@ def test_metrics_are_valid_before_anything_is_known_and_whatever_things_are_call
     (info,) = families(view)["shaketable_run"].samples
     assert info.labels["scenario"] == odd
     assert all(f.documentation for f in families(view).values())
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_there(run: Shown) -> None:
+    text = (ROOT / "docs" / "live-page.md").read_text()
+    documented = set(re.findall(r"^\| `(shaketable_\w+)`", text, re.MULTILINE))
+    suffixes = {"counter": "_total", "info": "_info"}
+    assert documented == {f.name + suffixes.get(f.type, "") for f in families(seen(run)).values()}

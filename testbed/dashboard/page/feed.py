@@ -78,13 +78,12 @@ class LivePage:
         self._last = ""
 
     def open(self) -> None:
-        from testbed.world.live.ledger import marked_environment
-
         self._ours, theirs = socket.socketpair()
         shared = [theirs.fileno(), *(s.fileno() for s in self._listeners)]
-        environment = marked_environment(self.run_id)
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        # A session of its own: Ctrl-C in the terminal is for the run, whose end the page still shows.
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | {"PYTHONPATH": path}
+        # A session of its own, and not marked as the run's: neither Ctrl-C nor the run's removal is its end, since it
+        # shows what came out. It ends when our end of the socket pair closes, and that the kernel sees to.
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.process", *map(str, shared)], pass_fds=shared, env=environment,
             start_new_session=True, stdin=subprocess.DEVNULL,

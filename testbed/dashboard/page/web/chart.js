@@ -10,7 +10,7 @@ export function show(state) {
   const wide = Math.max(box.clientWidth, 240);
   const now = state.status.t ?? 0;
   const span = Math.min(SPAN, state.ground.horizon_s);
-  const from = Math.max(0, Math.ceil(now / 5) * 5 - span);
+  const from = Math.max(0, Math.min(Math.ceil(now / 5) * 5, state.ground.horizon_s) - span);
   const x = (t) => LEFT + ((t - from) / span) * (wide - LEFT - RIGHT);
   const y = (share) => TOP + (1 - share) * (HIGH - TOP - FOOT);
   const words = `on-time rate of the last ${span} s`;

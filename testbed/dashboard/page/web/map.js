@@ -73,7 +73,7 @@ function link(g, name, choose) {
   const wire = line({ class: "wire h0", "stroke-width": 2 });
   const flows = { [`${a}->${b}`]: flow(1), [`${b}->${a}`]: flow(-1) };
   const [mx, my] = [(x1 + x2) / 2, (y1 + y2) / 2];
-  const [own, title] = group(name, choose, wire, ...Object.values(flows), cross(mx, my, 6), mark(mx, my), line({ class: "hit" }));
+  const [own, title] = group(name, choose, line({ class: "hit" }), wire, ...Object.values(flows), cross(mx, my, 6), mark(mx, my));
   parts.set(name, { own, title, wire, flows, thin: role === "trunk" ? 2.5 : 1.2 });
   return own;
 }
@@ -85,8 +85,8 @@ function host(g, name, choose, isNode) {
   const shape = isNode
     ? svg("circle", { class: "body h0", cx: x, cy: y, r })
     : svg("path", { class: "body gateway", d: `M${x} ${y - 8}l8 13h-16z` });
-  const hit = svg("circle", { class: "hit", cx: x, cy: y, r: r + 1 });
-  const [own, title] = group(name, choose, shape, cross(x, y, 6), mark(x, y + 4), hit);
+  const hit = svg("circle", { class: "hit", cx: x, cy: y, r });
+  const [own, title] = group(name, choose, hit, shape, cross(x, y, 6), mark(x, y + 4));
   parts.set(name, { own, title, shape: isNode ? shape : null });
   return own;
 }
