@@ -169,5 +169,5 @@ def test_a_trunk_is_cut_and_healed_by_click(chromium: Browser, held: tuple[str, 
     assert bed.status()["faults"] == []
 
     client.ask(run, {"do": "down"})
-    b.await_("return document.querySelector('#notice').textContent.includes('verdict')", seconds=30.0)
+    b.await_("return document.querySelector('#notice').textContent.includes('verdict')", seconds=60.0)
     assert b.run("return [...document.querySelectorAll('#shake button')].every(x => x.disabled)")

@@ -245,7 +245,7 @@ def test_a_run_never_waits_for_a_page_that_hangs_or_dies(tmp_path: Path) -> None
         os.kill(one._process.pid, signal.SIGKILL)
         one._process.wait()
         one.show(status)
-    assert not any(thread.is_alive() for thread in one._threads)
+    until(lambda: not any(thread.is_alive() for thread in one._threads), "both threads have ended")
 
 
 def test_it_ends_when_its_run_has_gone(tmp_path: Path) -> None:

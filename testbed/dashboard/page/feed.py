@@ -110,6 +110,8 @@ class LivePage:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        for thread in self._threads:
+            thread.join(END_S)
         self._ours.close()
 
     def __enter__(self) -> LivePage:
