@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from testbed.world.live import fleet
 from testbed.world.live.fleet import Fleet
+from testbed.world.live.hub import Hub
 from tests.live_run.kit import CALM, Run, docker, ready, until
 
 pytestmark = pytest.mark.live
@@ -49,6 +51,21 @@ def test_an_instance_that_has_moved_leaves_no_container_and_its_slot_to_the_next
     assert run.events("action_failed") == []
     assert len(ports) >= moves, "each instance has a port of its own"
     assert max(containers) <= containers[0] + 4 and max(beyond) <= 4, "moves under way, and no dead ones"
+
+
+def test_a_drained_instance_that_ends_by_itself_is_no_surprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the hub's letting go and our stopping it the stub may end: that is no death nobody asked for."""
+    remove = Hub.remove
+
+    def slowly(hub: Hub, id: str) -> None:
+        remove(hub, id)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Hub, "remove", slowly)
+    run = Run(ready(*CALM, *OFTEN[:3], "run.duration=4 s"), tmp_path / "run")
+    summary = run()
+    assert summary["migrations"]["count"] >= 1
+    assert not [why for why in summary["invalid_because"] if "died" in why]
 
 
 def test_a_killed_instance_is_no_longer_counted_as_busy(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -77,15 +78,21 @@ class Meter:
         made = [of_processes(at, part, self._own(part)) for part in PARTS]
         made += [of_processes(at, part, _named(part)) for part in SHARED]
         gateways, nodes = self._containers()
-        listed = docker("ps", "-aq", "--filter", f"label=shaketable.run={self.run.run_id}").split()
         made.append(of_processes(at, "gateways", gateways))
-        within = of_processes(at, "nodes", nodes, len(listed))
+        within = of_processes(at, "nodes", nodes, self._listed())
         if within is not None:
             made.append(Sample(**{**asdict(within), "cpu_s": self._groups.cpu_seconds(self._names.cgroup)}))
         found = [s for s in made if s is not None]
         self.samples += found
         with self.file.open("a") as lines:
             lines.writelines(json.dumps(asdict(s)) + "\n" for s in found)
+
+    def _listed(self) -> int | None:
+        """Containers of the run as Docker lists them, dead ones too; None while it does not answer."""
+        try:
+            return len(docker("ps", "-aq", "--filter", f"label=shaketable.run={self.run.run_id}").split())
+        except subprocess.SubprocessError:
+            return None
 
     def _own(self, part: str) -> list[int]:
         pid = self._pids.get(part)

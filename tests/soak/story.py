@@ -72,9 +72,13 @@ def soak(
         say(f"{folder.name}: ended with exit code {code}")
         return Soak(code, left(run), soaked(folder), meter, seconds)
     finally:
-        if process.poll() is None:  # the reaper removes what is left
-            process.kill()
-            process.wait()
+        if process.poll() is None:  # it still writes its records, and removes what it made
+            process.terminate()
+            try:
+                process.wait(60.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _watch(run: Command, meter: Meter, most_s: float) -> None:

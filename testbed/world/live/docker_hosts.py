@@ -174,6 +174,10 @@ class DockerHosts:
             self._alive[id] = watched
         return started
 
+    def let_go(self, id: str) -> None:
+        """Its end is no surprise from here on: `died` does not name it."""
+        self._forget(id)
+
     def retire(self, id: str, grace_s: float = 2.0) -> None:
         """`stop_service`, and its container is removed: of what moves all day long nothing may pile up."""
         self.stop_service(id, grace_s)

@@ -318,6 +318,7 @@ class Fleet:
             lost = result.lost
         except FutureTimeout:
             raise CannotRun(f"{name}: no answer to its drain within {limit + 5.0:.0f} s") from None
+        self.hosts.let_go(name)  # first: a stub that has drained ends by itself once the hub lets go of it
         self._forget(name)
         self._stop(name)
         self._vacate(instance)
