@@ -61,7 +61,7 @@ def test_the_experiment_of_the_document(bed: Bed, tmp_path: Path) -> None:
     assert (code, journal["status"], journal["deviated"]) == (0, "completed", False), journal
     cut, looked = journal["run"]
     assert cut["output"]["name"] == "cut" and cut["output"]["faults"][0]["verified"] is True
-    assert looked["output"] is True and looked["tolerance_met"] is True
+    assert looked["output"] is True
     assert [f["name"] for f in journal["rollbacks"][0]["output"]] == ["cut"]
     until(lambda: bed.status()["faults"] == [], "healed")
     assert chaos.links_up(bed.run_id) and not chaos.fault_in_force("cut", bed.run_id)
