@@ -1,7 +1,7 @@
 """A picture of what each fault does: the demo's edge, 20 s, the fault from 8 to 14 s; in the twin, from one seed.
 
 `.venv/bin/python docs/examples/fault_pictures.py docs/pictures/faults [KIND …]` writes one SVG per kind that the twin
-does, the same bytes every time.
+does, the same bytes every time. Kinds that replay a file are passed over.
 """
 
 import sys
@@ -17,6 +17,11 @@ TARGETS = {
     "cpu_squeeze": "n4", "node_crash": "n4", "node_pause": "n4",
     "partition": "s1", "switch_crash": "s2",
     "service_errors": "llm", "service_hang": "llm", "service_kill": "llm", "slow_service": "llm",
+    "memory_squeeze": "n4",
+    "node_restart": "n4",
+    "wrong_profile": "llm",
+    "controller_slow": "control",
+    "docker_failing": "control",
     "stale_view": "control", "docker_slow": "control", "controller_lost": "control",
     "load_spike": "gw1", "load_ramp": "gw1", "burst_train": "gw1", "flash_crowd": "gw1",
 }  # fmt: skip
@@ -44,7 +49,7 @@ def shaken(kind: str, out: Path) -> Run:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for kind in sys.argv[2:] or kinds("testbed.faults"):
+    for kind in sys.argv[2:] or [k for k in kinds("testbed.faults") if not k.endswith("_trace")]:
         with tempfile.TemporaryDirectory() as place:
             try:
                 shaken(kind, Path(place) / "run")
