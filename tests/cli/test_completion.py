@@ -53,3 +53,20 @@ def test_zsh_can_read_it():
         pytest.skip("capability: zsh is not installed")
     done = subprocess.run(["zsh", "-f", "-n"], input=script(_parser(), "zsh"), capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr
+
+
+def test_zsh_finishes_a_word_at_tab(tmp_path: Path):
+    """In a terminal of its own: what is typed there is finished as for a person."""
+    if shutil.which("zsh") is None:
+        pytest.skip("capability: zsh is not installed")
+    (tmp_path / "completion").write_text(script(_parser(), "zsh"))
+    typing = r"""zmodload zsh/zpty
+zpty -b terminal zsh -f -i
+zpty -w terminal 'PS1=; source ./completion; echo rea""dy'
+zpty -r terminal seen '*ready*' || exit 1
+zpty -w -n terminal $'testbed ver\t'
+zpty -r terminal seen '*verify*' || exit 1
+zpty -d terminal
+"""
+    done = subprocess.run(["zsh", "-f", "-c", typing], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
