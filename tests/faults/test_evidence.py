@@ -27,6 +27,8 @@ EVIDENCE = {
     "link_down": ("test_link_faults", "test_down_goes_round_and_comes_back", "ping"),
     "link_flap": ("test_hands_faults", "test_a_link_flaps", "operstate"),
     "link_trace": ("test_link_faults", "test_a_trace_of_rates", "ping"),
+    "load_ramp": ("test_hands_faults", "test_a_load_by_hand", "/proc/net/dev"),
+    "load_spike": ("test_hands_faults", "test_a_load_by_hand", "/proc/net/dev"),
     "load_trace": ("test_hands_faults", "test_a_load_by_hand", "/proc/net/dev"),
     "loss": ("test_link_faults", "test_loss", "ping"),
     "memory_squeeze": (
@@ -36,6 +38,7 @@ EVIDENCE = {
     ),
     "node_crash": ("test_node_crash", "test_a_node_crashes_and_returns", "docker inspect"),
     "node_pause": ("test_service_faults", "test_a_paused_node_keeps_its_sockets_and_goes_on", "/proc/PID/status"),
+    "node_restart": ("test_service_faults", "test_a_node_restarts_with_its_services", "docker inspect"),
     "partition": ("test_link_faults", "test_halves_and_a_bridge_between_them", "operstate, ping"),
     "reorder": ("test_link_faults", "test_reorder", "ping"),
     "service_errors": ("test_service_faults", "test_slow_failing_killed_and_unheard_under_load", "the draws"),
@@ -49,12 +52,8 @@ EVIDENCE = {
 ELSEWHERE = {"nothing", "wrong_profile"}
 
 
-#: Whose effect only the run's own records have shown so far.
-PENDING = {"load_spike", "load_ramp", "node_restart"}
-
-
 def test_no_kind_is_without_evidence() -> None:
-    assert set(EVIDENCE) | ELSEWHERE | PENDING == set(kinds("testbed.faults"))
+    assert set(EVIDENCE) | ELSEWHERE == set(kinds("testbed.faults"))
 
 
 @pytest.mark.parametrize("kind", EVIDENCE)

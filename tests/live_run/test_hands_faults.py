@@ -66,6 +66,8 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
 @pytest.mark.parametrize(
     ("kind", "words", "least"),
     [
+        ("load_spike", ["factor=6"], 2.0),
+        ("load_ramp", ["to=20"], 1.5),  # 3 and more, some seconds after its beginning
         ("burst_train", ["factor=10", "period=1 s", "duty=0.5"], 2.0),  # 5.5 on the mean
         ("load_trace", ["factors=[4, 8]", "step=500 ms"], 2.0),
     ],
@@ -103,6 +105,31 @@ def test_a_link_flaps(held: Held) -> None:
             seen.append(down)
         time.sleep(0.05)
     assert seen in ([True, False, True, False], [False, True, False, True, False])
+
+
+def test_a_node_crash_by_hand_and_its_return(held: Held) -> None:
+    """By `docker ps`: its services are gone while its pause runs; healed, the policy uses the node again."""
+    names = Names(held.run)
+
+    def serving(node: str) -> set[str]:
+        words = ["--filter", f"name=^{names.container(node)}[.]", "--format", "{{.Names}}"]
+        return set(docker("ps", *words).split())
+
+    node = max(held.bed.status()["nodes"], key=lambda v: len(serving(v)))
+    before = serving(node)
+    done = command("inject", "node_crash", node, "--for", "60 s", "--name", "gone", "--run", held.run)
+    assert done.returncode == 0 and "verified" in done.stdout, done.stderr
+    assert before and serving(node) == set()
+    assert docker("inspect", "-f", "{{.State.Running}}", names.container(node)) == "true"
+    held.bed.wait_for(lambda s: not any(i["node"] == node for i in s["instances"]))
+    assert any(i["service"] == "see" and i["node"] != node for i in held.bed.status()["instances"]), "diversity"
+    assert command("heal", "gone", "--run", held.run).returncode == 0
+    held.bed.wait_for(lambda s: s["faults"] == [])
+    others = [v for v in held.bed.status()["nodes"] if v != node]
+    for other in others:
+        held.bed.inject("node_crash", other, "60 s", f"gone_{other}")
+    until(lambda: serving(node), "the node is used again", 20.0)
+    held.bed.heal()
 
 
 def begun(folder: Path) -> tuple[subprocess.Popen[bytes], str]:

@@ -234,6 +234,28 @@ def test_a_slow_controller_leads_round_later(bed: Bed) -> None:
     until(lambda: bed.reaches("n1", "n3"), "and again")
 
 
+def test_a_node_restarts_with_its_services(bed: Bed) -> None:
+    """By `docker inspect` and from a neighbour: dead while it is away, then the same services as new processes."""
+    nodes = [i.node for i in bed.instances().values() if i.service in ("cut", "hear", "see")]
+    node = max(sorted(nodes), key=nodes.count)
+    had = {id: i.service for id, i in bed.instances().items() if i.node == node}
+    running = "{{.State.Running}}"
+    with bed.shaken("node_restart", node):
+        assert {docker("inspect", "-f", running, bed.names.container(f"{node}.{id}")) for id in had} == {"false"}
+        assert not bed.reaches("gw1", node)
+
+    def back() -> dict[str, str]:
+        bed.world._look()
+        return {id: i.service for id, i in bed.instances().items() if id.endswith(".r1") and i.state == "ready"}
+
+    until(lambda: sorted(back().values()) == sorted(had.values()), "its services are ready again")
+    assert had and {id.removesuffix(".r1") for id in back()} == set(had)
+    for id in back():
+        assert docker("inspect", "-f", running, bed.names.container(f"{node}.{id}")) == "true"
+        until(lambda id=id: bed.health(id) == ["connected", "200"], "answers")
+    bed.world.events()
+
+
 def test_docker_is_slow_for_a_while(bed: Bed) -> None:
     assert bed.world._parts and bed.world._parts.hosts
     api = bed.world._parts.hosts.api
