@@ -25,6 +25,9 @@ from testbed.scenario.model import Fault, Scenario
 from testbed.scenario.resolve import Resolved, resolve
 from testbed.world.base import Track, World
 
+#: s measured of a testbed that went down while it warmed up: nothing, in which shares are still defined.
+LEAST_WINDOW = 1e-6
+
 #: (policy, model, parameters) → its core placement.
 Place = Callable[[Policy, Model, Mapping[str, float]], Placement]
 
@@ -71,7 +74,7 @@ class Prepared:
     def cut_to(self, end: float) -> Prepared:
         """The same with a load that ended then, s: what was measured is what there was."""
         run = self.scenario.run
-        run = run.model_copy(update={"duration": max(end - run.warmup, 0.0)})
+        run = run.model_copy(update={"duration": max(end - run.warmup, LEAST_WINDOW)})
         return replace(self, scenario=self.scenario.model_copy(update={"run": run}))
 
     def tracks(self, bins: Bins) -> list[Track]:

@@ -158,6 +158,17 @@ def test_killed_while_faults_are_on(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "complete").exists(), "half a run is not taken for one"
 
 
+def test_sigterm_while_faults_are_on(tmp_path: Path) -> None:
+    process, run = begun(tmp_path / "run")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130
+    assert traces(run) == []
+    summary = read(tmp_path / "run")[0]
+    found = {f["name"]: f for f in summary["faults"]}
+    assert all(found[name]["verified"] and found[name]["reverted_at_s"] is not None for name in ("cut", "tight"))
+    assert summary["verdict"] == "unknown" and not summary["valid"]
+
+
 def test_a_second_interrupt_forces_while_faults_are_on(tmp_path: Path) -> None:
     process, run = begun(tmp_path / "run")
     log = tmp_path / "run.log"
