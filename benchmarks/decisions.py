@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.grown import grown, spread
 from controller.decision import Action, Migrate, Placement, Resize, Start
-from controller.light import control, demand
+from controller.light import control, demand, loops
 from controller.light.routing import Target, View, route
 from controller.light.state import Parameters
 from controller.model import Model
@@ -70,6 +70,7 @@ def decide(model: Model, seed: int = 1) -> tuple[float, float]:
     Decisions take effect at once; arrivals are Poisson in the reference's bursts (0.7 and 1.6 of the mean for 4 and 2
     slots on average, each cluster its own), service times Gamma, 60 a slot.
     """
+    loops.ready()
     placed = core_only(model)
     state, decision = control.begin(model, placed, Parameters())
     there = {a.id: InstanceState(a.id, a.service, a.node, a.workers) for a in decision.actions if isinstance(a, Start)}

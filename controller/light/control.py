@@ -14,7 +14,7 @@ from functools import cache, partial
 import numpy as np
 
 from controller.decision import Decision, Placement, Start
-from controller.light import demand, layout, loops, measure
+from controller.light import demand, layout, measure
 from controller.light.actions import Changes, Wanted, changes
 from controller.light.index import index
 from controller.light.law import Whole
@@ -38,7 +38,6 @@ def begin(
     load: float | None = None,
 ) -> tuple[LightState, Decision]:
     """State and Starts of slot 0: core as placed, light sized for the planner's view at `load` × its rate."""
-    loops.ready()
     rates = demand.task_rates(model, parameters.begin_load if load is None else load)
     asked = demand.planned(model, placement, rates)
     light = {m.name for m in model.light}

@@ -21,27 +21,25 @@ FLOATS, TABLE, WHOLES, TRUTHS = "float64[:]", "float64[:, :]", "int64[:]", "bool
 
 
 class _Compiled(Generic[P, R]):
-    """A function compiled when it is first called: commands that decide nothing do not wait for Numba.
+    """A function that is compiled when `ready` is called, and plain Python until then, with the same bits.
 
-    For one signature: another would be compiled in the middle of a run.
+    So a command that only plans neither waits for Numba nor writes what it compiles. For one signature: another would
+    be compiled in the middle of a run.
     """
 
     def __init__(self, function: Callable[P, R], result: str, arguments: tuple[str, ...]) -> None:
         self._function, self._signature = function, f"{result}({', '.join(arguments)})"
-        self._run: Callable[P, R] = self._first
+        self._run: Callable[P, R] = function
+        self._compiled = False
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._run(*args, **kwargs)
 
-    def _first(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        self.ready()
-        return self._run(*args, **kwargs)
-
     def ready(self) -> None:
-        """Compiles now rather than at the first call."""
-        if self._run == self._first:
-            self._run = _made(self._function, self._signature)
+        """Compiles, once."""
+        if not self._compiled:
+            self._run, self._compiled = _made(self._function, self._signature), True
 
 
 def _made(function: Callable[P, R], signature: str) -> Callable[P, R]:

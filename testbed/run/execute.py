@@ -13,6 +13,7 @@ from pathlib import Path
 from platform import platform, python_version
 from typing import Any
 
+from controller.light import loops
 from controller.observation import Observation
 from testbed.errors import CannotRun, InputError, ShaketableError
 from testbed.faults.base import catalogue_of_faults, load_kind
@@ -83,6 +84,7 @@ def execute(
     observations: whether what the policy was shown is written too (`testbed replay`); None: in a world whose runs can't
     be had again. hands: who may work on it meanwhile, and end it.
     """
+    loops.ready()  # now, so that no slot of the run waits for it
     keep = prepared.world not in SIMULATED if observations is None else observations
     signals = Signals(say)
     with RunFolder(out) as folder, signals.caught():

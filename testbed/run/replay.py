@@ -15,6 +15,7 @@ from typing import Any
 
 from controller import policies
 from controller.decision import Placement
+from controller.light import loops
 from controller.model import Model, Paths
 from controller.observation import Observation
 from testbed.errors import InputError
@@ -87,6 +88,7 @@ def _decisions(path: Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"{path}: is not there; a live run writes it, and a run in the twin with --observations")
     paths: Paths | None = None
     number = 1
+    loops.ready()
     try:
         with path.open(encoding="utf-8") as lines:
             head = json.loads(next(lines))

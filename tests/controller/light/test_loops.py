@@ -20,6 +20,7 @@ def dice(seed: int) -> np.random.Generator:
 
 def both(loop, *arguments):
     """The result as called, which is compiled where Numba is, after a check against the plain function."""
+    loop.ready()
     kept = [np.array(x) if isinstance(x, np.ndarray) else x for x in arguments]
     compiled, plain = loop(*arguments), loop._function(*kept)
     for a, b in zip(arguments, kept, strict=True):
@@ -142,6 +143,7 @@ def test_what_a_request_costs(seed):
 def test_without_numba_the_same_runs_in_plain_python(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     loop = loops._Compiled(loops.fastest._function, "void", ())
+    loop.ready()
     chosen = np.zeros(3, dtype=bool)
     loop(chosen, np.ones(3, dtype=bool), np.zeros(3, int), np.array([0.3, 0.1, 0.2]), np.arange(3), 1, 2)
     assert chosen.tolist() == [False, True, True]
