@@ -82,7 +82,8 @@ def test_up_shaken_healed_and_down_from_other_processes(tmp_path: Path) -> None:
 
 def test_the_page_on_the_python_api_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its example, on the small scenario; and what it says of mistakes."""
-    code = "".join(re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    code = "".join(block for block in blocks if "Bed" in block)
     assert 'Bed.up("scenarios/demo.yaml")' in code
     calm = 'sets=["faults=[]", "bandwidth=[]"], length="5 min"'
     code = code.replace('"scenarios/demo.yaml"', f"{str(SCENARIO)!r}, {calm}, out={str(tmp_path / 'run')!r}")
