@@ -97,7 +97,7 @@ def execute(
             world, prepared.policy, prepared.resolved.model, prepared.state, source, shaker, folder,
             prepared.horizon, prepared.scenario.run.slot, time.perf_counter, listener,
             Names.of(prepared.resolved.model), prepared.world in SIMULATED, Log(folder, prepared) if keep else _unseen,
-            hands,
+            hands, 0.0 if prepared.world in SIMULATED else 2.0 * prepared.scenario.run.view_interval,
         )  # fmt: skip
         measured: Mapping[str, Any] = {}
         up = False

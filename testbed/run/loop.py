@@ -107,6 +107,7 @@ class Loop:
     simulated: bool
     witness: Callable[[Observation, Mapping[str, float]], None]
     hands: Hands | None = None
+    report_s: float = 0.0  # after a task is answered, until its services have said what they did
     pulse: Mapping[str, float | None] = field(default_factory=dict)  # of the last slot
     journey: Journey = field(init=False)
 
@@ -231,6 +232,8 @@ class Loop:
         while self.world.now() < until and self.journey.tasks.resolved < self.journey.tasks.offered:
             self.world.advance(min(self.world.now() + self.slot / 4, until))
             self.gather()
+        if self.report_s:
+            self.world.advance(min(self.world.now() + self.report_s, until))
         self.gather()
 
 

@@ -28,6 +28,7 @@ from testbed.world.live import openflow_paths as paths
 PRIORITY = 100  # of a host's flow; the table miss has 0
 ANSWER_S = 5.0  # a switch that has not answered a barrier by then is taken for gone (it reconnects and is read again)
 MASK = (1 << 64) - 1
+NEED_A_PLAN = frozenset({"recompute", "counters", "audit"})
 
 
 class PathApp(app_manager.OSKenApp):
@@ -151,6 +152,8 @@ class PathApp(app_manager.OSKenApp):
         if what == "configure":
             self._configure(paths.Plan.from_wire(message["plan"]), frozenset(message["down"]))
             self.slow_s = message["slow_s"]
+        elif self.plan is None and what in NEED_A_PLAN:  # asked while it is started anew
+            answer = {"error": "it has not been told the network yet"}
         elif what == "slow":
             self.slow_s = message["seconds"]
         elif what == "wait":
