@@ -15,7 +15,7 @@ import highspy
 import numpy as np
 import pulp
 
-from controller.placement.matrix import Floats, Matrix, Rows
+from controller.placement.matrix import Floats, Matrix
 from controller.placement.outcome import SEED, Limits, Solved, judged
 
 
@@ -38,27 +38,6 @@ def model(matrix: Matrix) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
         for sense, side in _sides(low, high):
             problem.addConstraint(pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, rhs=side))
     return problem, x
-
-
-def matrix_of(problem: pulp.LpProblem) -> Matrix:
-    """A PuLP minimisation without a constant as a matrix; columns in the order of `problem.variables()`.
-
-    Raises ValueError for a maximisation, or a constant, which a relative gap would not see.
-    """
-    if problem.sense != pulp.LpMinimize or problem.objective.constant:
-        raise ValueError("the solver door takes a minimisation without a constant: a relative gap would lie otherwise")
-    x = problem.variables()
-    at = {v.name: j for j, v in enumerate(x)}
-    rows = Rows()
-    for c in problem.constraints.values():
-        column = np.array([at[v.name] for v in c], np.int64)
-        low = -c.constant if c.sense != pulp.LpConstraintLE else -np.inf
-        high = -c.constant if c.sense != pulp.LpConstraintGE else np.inf
-        rows.add(c.name or "", low, high, 1, [(np.zeros(len(column), np.int64), column, list(c.values()))])
-    cost = np.array([problem.objective.get(v, 0.0) for v in x], float)
-    lower = np.array([-np.inf if v.lowBound is None else v.lowBound for v in x], float)
-    upper = np.array([np.inf if v.upBound is None else v.upBound for v in x], float)
-    return rows.matrix(cost, lower, upper, np.array([v.cat == pulp.LpInteger for v in x], bool))
 
 
 def _sides(low: float, high: float) -> list[tuple[int, float]]:
