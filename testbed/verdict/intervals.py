@@ -7,6 +7,11 @@ Two methods, and the more cautious of both decides: Student's t, and the bias-co
 whose bound is the α*-quantile of the bootstrap means; z₀ from the share of those below the mean, a from the
 jackknife. Resampled means of n runs spread too little, by √((n−1)/n) and by the difference between normal and t, so α
 is first expanded to α' = Φ(√(n/(n−1)) t_{n−1,α})                           (Hesterberg 2015, "expanded percentile").
+Beyond all resampled means the bootstrap says no more than where they end, however far the threshold lies. There Hall's
+(1992) cubic transformation of t carries on, never bolder than the end of the means:
+
+    g(T) = ((1 + γT/3)³ − 1) / γ + γ/(6n),   √n g(T) ~ t_{n−1},   T = (x̄ − μ)/s, γ the skewness
+
 A p-value is the α at which the bound meets the threshold, solved in closed form. With fewer runs than BCA_LEAST there
 are too few distinct resamples to say anything about a tail, and t decides alone. Resamples come from a fixed Philox
 stream: the same values give the same bounds.
@@ -28,6 +33,7 @@ RESAMPLES = 20_000
 BCA_LEAST = 5
 _NORMAL = NormalDist()
 _KEY = 0x5AFE
+_SYMMETRIC = 1e-6  # |γ| under which the transformation is t itself, to rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,13 @@ class Sample:
 
     def lower(self, confidence: float) -> float:
         """One-sided lower bound of the mean; -inf where one run alone says nothing about spread."""
-        t = _t_bound(self.values, 1.0 - confidence)
-        return t if self.means.size == 0 else min(t, bca_bound(self, _expanded(1.0 - confidence, self.values.size)))
+        alpha = 1.0 - confidence
+        t = _t_bound(self.values, alpha)
+        if self.means.size == 0:
+            return t
+        if alpha < _expanded_p(self, self.means[0]):
+            return min(t, self.means[0], _hall_bound(self.values, alpha))
+        return min(t, bca_bound(self, _expanded(alpha, self.values.size)))
 
     def upper(self, confidence: float) -> float:
         """One-sided upper bound of the mean."""
@@ -107,13 +118,43 @@ def _expanded(alpha: float, n: int) -> float:
 
 
 def _expanded_p(s: Sample, threshold: float) -> float:
-    """The p-value of the expanded bound: the inverse of `_expanded` of the plain one's."""
+    """The p-value of the expanded bound: the inverse of `_expanded` of the plain one's; Hall's beyond the means."""
     from scipy.special import stdtr
 
-    n, p = s.values.size, _bca_p(s, threshold)
-    if not 0.0 < p < 1.0:
-        return p
-    return float(stdtr(n - 1, math.sqrt((n - 1) / n) * _NORMAL.inv_cdf(p)))
+    n, p = s.values.size, _bca_p(s, max(threshold, s.means[0]))
+    if 0.0 < p < 1.0:
+        p = float(stdtr(n - 1, math.sqrt((n - 1) / n) * _NORMAL.inv_cdf(p)))
+    return p if threshold >= s.means[0] else min(p, _hall_p(s.values, threshold))
+
+
+def _skewness(x: Array) -> float:
+    """γ, the sample skewness with its small-sample correction (x of at least three values, not all the same)."""
+    from scipy.stats import skew
+
+    return float(skew(x, bias=False))
+
+
+def _hall_p(x: Array, threshold: float) -> float:
+    """p-value of "the mean is at most `threshold`" by Hall's transformation (Hall 1992, J. R. Stat. Soc. B 54, 3)."""
+    from scipy.special import stdtr
+
+    n, skewness = x.size, _skewness(x)
+    t = float((x.mean() - threshold) / x.std(ddof=1))
+    g = t if abs(skewness) < _SYMMETRIC else ((1.0 + skewness * t / 3.0) ** 3 - 1.0) / skewness + skewness / (6 * n)
+    return float(stdtr(n - 1, -math.sqrt(n) * g))
+
+
+def _hall_bound(x: Array, alpha: float) -> float:
+    """The threshold at which `_hall_p` is alpha: the transformation is monotone, so its inverse is a cube root."""
+    from scipy.special import stdtrit
+
+    n, skewness = x.size, _skewness(x)
+    g = -float(stdtrit(n - 1, alpha)) / math.sqrt(n)
+    if abs(skewness) < _SYMMETRIC:
+        t = g
+    else:
+        t = 3.0 * (float(np.cbrt(1.0 + skewness * (g - skewness / (6 * n)))) - 1.0) / skewness
+    return float(x.mean() - t * x.std(ddof=1))
 
 
 def _bca(s: Sample) -> tuple[float, float]:
