@@ -42,6 +42,8 @@ def words(c: argparse.ArgumentParser, sets: Any) -> None:
     v.add_argument("names", nargs="*", metavar="NAME", help="folders of results/ there (default: all)")
     v.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="into this folder (results)")
     verbs.add_parser("down", parents=[common], help="end and remove what is ours there, the folder as well")
+    for v in verbs.choices.values():
+        v.set_defaults(asked=v)
 
 
 def _world(v: argparse.ArgumentParser) -> None:

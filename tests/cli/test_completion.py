@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.cli import _parser
 from testbed.cli.completion import script
+from testbed.cli.parser import parser
 
 
 def completed(*words: str, cwd: Path) -> set[str]:
@@ -17,7 +17,7 @@ def completed(*words: str, cwd: Path) -> set[str]:
     quoted = " ".join(f"'{w}'" for w in words)
     ask = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _testbed; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     done = subprocess.run(
-        ["bash", "--norc", "-c", script(_parser(), "bash") + ask], capture_output=True, text=True, check=True, cwd=cwd
+        ["bash", "--norc", "-c", script(parser(), "bash") + ask], capture_output=True, text=True, check=True, cwd=cwd
     )
     assert not done.stderr
     return set(done.stdout.split())
@@ -51,7 +51,7 @@ def test_every_word_is_offered(tmp_path: Path):
 def test_zsh_can_read_it():
     if shutil.which("zsh") is None:
         pytest.skip("capability: zsh is not installed")
-    done = subprocess.run(["zsh", "-f", "-n"], input=script(_parser(), "zsh"), capture_output=True, text=True)
+    done = subprocess.run(["zsh", "-f", "-n"], input=script(parser(), "zsh"), capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr
 
 
@@ -59,7 +59,7 @@ def test_zsh_finishes_a_word_at_tab(tmp_path: Path):
     """In a terminal of its own: what is typed there is finished as for a person."""
     if shutil.which("zsh") is None:
         pytest.skip("capability: zsh is not installed")
-    (tmp_path / "completion").write_text(script(_parser(), "zsh"))
+    (tmp_path / "completion").write_text(script(parser(), "zsh"))
     typing = r"""zmodload zsh/zpty
 zpty -b terminal zsh -f -i
 zpty -w terminal 'PS1=; source ./completion; echo rea""dy'

@@ -101,12 +101,12 @@ def test_a_slip_in_a_file(testbed: Command, change: tuple[str, str], place: str,
 
 #: (command, words of the message); good.yaml and demo.yaml are there
 COMMAND = {
-    "world": ("run good.yaml --in moon", "invalid choice: 'moon' (choose from 'live', 'twin')"),
-    "option": ("run good.yaml --in twin --sede 3", "--sede"),
+    "world": ("run good.yaml --in moon", "argument --in: there is no 'moon'. There are: live, twin"),
+    "option": ("run good.yaml --in twin --sede 3", "testbed run: there is no option '--sede'. Did you mean '--seed'?"),
     "seed": ("run good.yaml --seed x", "argument --seed: invalid int value: 'x'"),
     "seed's bound": ("run good.yaml --in twin --seed -1", "-1 is out of bounds: it must be at least 0"),
     "dilate": ("run good.yaml --in twin --dilate 0.5", "--set run.dilate: 0.5 is out of bounds: it must be at least 1"),
-    "word": ("rnu good.yaml", "invalid choice: 'rnu' (choose from 'doctor', 'check',"),
+    "word": ("rnu good.yaml", "there is no 'rnu'. Did you mean 'run'? There are: doctor, check,"),
     "no word": ("", "required: COMMAND"),
     "policies": ("compare good.yaml --in twin --policies two_tier,nearst", "Did you mean 'nearest'?"),
     "seeds": ("compare good.yaml --in twin --policies two_tier,nearest --seeds 0", "give a whole number from 1"),
@@ -123,7 +123,7 @@ COMMAND = {
     "campaign": ("campaign nowhere.yaml --out c", "there is no such file. In that folder: There are: demo.yaml, good.yaml"),
     "parameter by hand": ("inject loss s1--s2 share --for 1s", "inject: 'share' is no parameter: write key=value"),
     "run to clean": ("clean --run x/y", "not a run's id"),
-    "shell": ("completion fish", "invalid choice: 'fish' (choose from 'bash', 'zsh')"),
+    "shell": ("completion fish", "there is no 'fish'. There are: bash, zsh"),
     "length by hand": ("up good.yaml --for 5", "--for: '5' has no unit: a duration is written like '20 ms'"),
 }  # fmt: skip
 

@@ -30,9 +30,9 @@ def test_help_lists_every_word_and_where_to_begin(testbed: Command) -> None:
     ("words", "says"),
     [
         ((), "arguments are required: COMMAND"),
-        (("frobnicate",), "choose from 'doctor', 'check'"),
+        (("frobnicate",), "There are: doctor, check"),
         (("check",), "arguments are required: FILE"),
-        (("run", "s.yaml", "--in", "nowhere"), "choose from 'live', 'twin'"),
+        (("run", "s.yaml", "--in", "nowhere"), "There are: live, twin"),
         (("run", "s.yaml", "--seed", "x"), "argument --seed: invalid int value: 'x'"),
         (("report",), "arguments are required: DIR"),
         (("inject", "link_down", "a--b"), "arguments are required: --for"),
