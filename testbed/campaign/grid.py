@@ -12,8 +12,10 @@ import multiprocessing
 import pickle
 import shutil
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,14 @@ from testbed.run.summary import INTERRUPTED
 from testbed.run.worlds import bins, make_world
 from testbed.verdict.cells import Cell
 
-#: (runs ended so far, of how many, words on the last one)
-Progress = Callable[[int, int, str], None]
+#: (runs ended so far and the part of one that goes on, of how many, words on the last one)
+Progress = Callable[[float, int, str], None]
+#: (a run, its status after a slot)
+Watcher = Callable[["Job", Mapping[str, Any]], None]
+
+PART = 0.99  # of a run while it goes on, at most: its end is told when its records are written
+NEWS_S = 0.5  # how late one hears of a run that ended on another process
+_news: SimpleQueue[Outcome] | None = None  # of a worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +70,51 @@ def run_all(jobs: Sequence[Job], workers: int, progress: Progress) -> list[Outco
     """Make what is not there yet. Live runs go one at a time in this process, twin runs to `workers` processes."""
     groups = _by_seed(jobs)
     total, ended = len(jobs), 0
-    outcomes: list[Outcome] = []
 
-    def note(found: Iterable[Outcome]) -> None:
+    def note(outcome: Outcome) -> None:
         nonlocal ended
-        for outcome in found:
-            ended += 1
-            outcomes.append(outcome)
-            progress(ended, total, f"{outcome.job.file.stem} {outcome.job.cell.name}: {outcome.error or 'done'}")
+        ended += 1
+        progress(ended, total, f"{outcome.job.file.stem} {outcome.job.cell.name}: {outcome.error or 'done'}")
+
+    def part(job: Job, status: Mapping[str, Any]) -> None:
+        now, horizon = status["now"], status["horizon"]
+        share = min(now / horizon, PART)
+        progress(ended + share, total, f"{job.file.stem} {job.cell.name}: t {now:.0f}/{horizon:.0f} s")
 
     if workers == 1 or len(groups) == 1 or any(j.world == "live" for j in jobs):
+        outcomes = []
         for group in groups:
-            note(run_group(group))
+            for outcome in run_group(group, listener=part):
+                outcomes.append(outcome)
+                note(outcome)
         return outcomes
-    with ProcessPoolExecutor(min(workers, len(groups)), multiprocessing.get_context("spawn")) as pool:
+    return _by_processes(groups, min(workers, len(groups)), note)
+
+
+def _by_processes(groups: Sequence[Sequence[Job]], workers: int, note: Callable[[Outcome], None]) -> list[Outcome]:
+    """Groups on processes; `note` hears of each run when it has ended, not of a group when its last one has."""
+    context = multiprocessing.get_context("spawn")
+    news: SimpleQueue[Outcome] = context.SimpleQueue()
+    with ProcessPoolExecutor(workers, context, _tells, (news,)) as pool:
         waiting = [pool.submit(run_group_whole, group) for group in groups]
         try:
-            for done in as_completed(waiting):
-                note(done.result())
+            left = set(waiting)
+            while left:
+                over, left = wait(left, NEWS_S, FIRST_COMPLETED)
+                while not news.empty():
+                    note(news.get())
+                for future in over:
+                    future.result()  # one that died says so now
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return outcomes
+    return [outcome for future in waiting for outcome in future.result()]
+
+
+def _tells(news: SimpleQueue[Outcome]) -> None:
+    """In a worker, once: where it tells of each run."""
+    global _news
+    _news = news
 
 
 def _by_seed(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -94,23 +125,33 @@ def _by_seed(jobs: Sequence[Job]) -> list[list[Job]]:
 
 
 def run_group_whole(jobs: Sequence[Job]) -> list[Outcome]:
-    """In a worker: outcomes travel back together."""
-    return list(run_group(jobs))
+    """In a worker: outcomes travel back together, and each is told of when it is there."""
+    outcomes = []
+    for outcome in run_group(jobs):
+        outcomes.append(outcome)
+        if _news is not None:
+            _news.put(outcome)
+    return outcomes
 
 
-def run_group(jobs: Sequence[Job], known: MutableMapping[bytes, Placement] | None = None) -> Iterable[Outcome]:
-    """Runs that share a seed, one after the other. known: placements of earlier groups, and of later ones after it."""
+def run_group(
+    jobs: Sequence[Job], known: MutableMapping[bytes, Placement] | None = None, listener: Watcher | None = None
+) -> Iterable[Outcome]:
+    """Runs that share a seed, one after the other. known: placements of earlier groups, and of later ones after it.
+
+    listener: gets a live run's status after each slot.
+    """
     placements: MutableMapping[bytes, Placement] = {} if known is None else known
     for job in jobs:
         try:
-            _one(job, placements)
+            _one(job, placements, listener)
         except ShaketableError as error:
             yield Outcome(job, str(error))
         else:
             yield Outcome(job)
 
 
-def _one(job: Job, placements: MutableMapping[bytes, Placement]) -> None:
+def _one(job: Job, placements: MutableMapping[bytes, Placement], listener: Watcher | None) -> None:
     prepared = prepare(job.file, job.sets, job.world, remembering(placements))
     if is_complete(job.folder, prepared):
         return
@@ -119,7 +160,8 @@ def _one(job: Job, placements: MutableMapping[bytes, Placement]) -> None:
     world = make_world(job.world, run_id := run_id_of(prepared), _quiet)
     if problems := inabilities(prepared, world):
         raise CannotRun(f"the {job.world} world can't run this: {'; '.join(problems)}")
-    summary = execute(prepared, world, job.folder, bins(), lambda status: None, _quiet, run_id, latest=False)
+    watch = _unwatched if listener is None or job.world != "live" else partial(listener, job)
+    summary = execute(prepared, world, job.folder, bins(), watch, _quiet, run_id, latest=False)
     if INTERRUPTED in summary["invalid_because"]:  # whole, but no run to build on; and the rest was not wanted either
         shutil.rmtree(job.folder)
         raise KeyboardInterrupt
@@ -158,6 +200,10 @@ def summary_of(folder: Path) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     return found
+
+
+def _unwatched(status: Mapping[str, Any]) -> None:
+    """A twin run is over in seconds."""
 
 
 def _quiet(text: str) -> None:

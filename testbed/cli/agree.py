@@ -6,10 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from testbed.campaign import agree
-from testbed.cli.progress import Progress
+from testbed.cli.progress import Progress, stderr
 from testbed.errors import InputError
 from testbed.report.agreement import markdown, text
 from testbed.verdict.claims import EXIT, overall
@@ -19,7 +17,6 @@ def agree_on(
     file: Path | None, sets: Sequence[str], seeds: int, against: Sequence[Path], out: Path | None, form: str
 ) -> int:
     """form: "text", "markdown" or "json". Without a file the runs in `against` are compared and nothing is run."""
-    console = Console(stderr=form != "text", highlight=False, markup=False, soft_wrap=True)
     if file is None and not against:
         raise InputError("agree needs a scenario FILE to run, or --against DIR with runs to compare")
     if file is None and sets:
@@ -29,8 +26,10 @@ def agree_on(
         plan = agree.plan_of(file, sets, seeds)
         folder = out or Path("results") / f"agree-{file.stem}-{plan['sha256'][:8]}"
         known = agree.runs_in(against)
-        console.print(f"{seeds} seeds in each world; records: {folder}")
-        made = agree.make_runs(file, sets, plan, folder, known, Progress(console))
+        stderr().print(f"{seeds} seeds in each world; records: {folder}")
+        with Progress() as progress:
+            progress.now("preparing the first run")
+            made = agree.make_runs(file, sets, plan, folder, known, progress)
         groups = agree.pairs_of(agree.runs_in(made))
     else:
         groups = agree.pairs_of(agree.runs_in(against))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.decision import Start
+from testbed.cli.progress import Progress, placing
 from testbed.errors import InputError, Problem
 from testbed.load.bandwidth import tracks
 from testbed.load.trace import window
@@ -64,12 +65,15 @@ def _bins(file: str) -> tuple[Sequence[float], Sequence[float]]:
     return bins(file, 0.1)
 
 
-def plan_file(file: Path, sets: Sequence[str]) -> tuple[dict[str, Any], str]:
+def plan_file(file: Path, sets: Sequence[str], progress: Progress) -> tuple[dict[str, Any], str]:
     """(facts for --json, text). Solves the placement, builds nothing."""
-    p = prepare.prepare(file, sets, "plan")
+    progress.now("reading the scenario")
+    p = prepare.prepare(file, sets, "plan", placing(progress))
+    progress.now("drawing the tasks")
     played = p.tracks(_bins)  # a damaged trace of bandwidth is found now
     source = p.source()
     offered = source.until(p.horizon)
+    progress.now("bounding what any routing could reach")
     bound = bounds.of_scenario(p, source, offered, played)
     facts = {
         "scenario": {"name": p.scenario.name, "sha256": p.sha256},

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from testbed.campaign import compare
 from testbed.campaign.folder import write
-from testbed.cli.progress import Progress
+from testbed.cli.progress import Progress, stderr, stdout
 from testbed.report.comparison import figures, page
 
 
@@ -24,10 +23,12 @@ def compare_policies(
     """0 when every run was made and is valid, 3 otherwise."""
     plan = compare.plan_of(file, sets, policies, seeds, sweep, world)
     folder = out or Path("results") / f"compare-{file.stem}-{plan.as_json()['sha256'][:8]}"
-    console = Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
+    said = stderr() if as_json else stdout()
     total = len(plan.policies) * len(plan.values) * len(plan.seeds)
-    console.print(f"{total} runs in the {world} world; records: {folder}")
-    found = compare.compare(plan, folder, workers or len(os.sched_getaffinity(0)), Progress(console))
+    stderr().print(f"{total} runs in the {world} world; records: {folder}")
+    with Progress() as progress:
+        progress.now("preparing the first run")
+        found = compare.compare(plan, folder, workers or len(os.sched_getaffinity(0)), progress)
     pictures = figures(found)
     files = {"comparison.json": json.dumps(found, indent=1) + "\n", "comparison.csv": compare.table(found)}
     for name, text in {
@@ -39,8 +40,8 @@ def compare_policies(
     if as_json:
         print(json.dumps(found, indent=1))
     else:
-        console.print(_table(found))
-    console.print(f"page: {folder / 'index.html'}")
+        said.print(_table(found))
+    said.print(f"page: {folder / 'index.html'}")
     whole = not found["failed"] and all(r["runs"] == len(plan.seeds) for r in found["rows"])
     return 0 if whole else 3
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
+from testbed.cli.progress import Progress
 from testbed.errors import CannotRun
 from testbed.world.live import capabilities
 from testbed.world.live.links import calibration, choice
@@ -30,8 +30,8 @@ def calibrate(as_json: bool) -> int:
     if not plan:
         raise CannotRun("this kernel offers no link backend: `./shaketable doctor` says what is missing")
     others, began, before = _others(), time.monotonic(), capabilities.cpu_times()
-    with scratch(f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}") as place:
-        rows = list(calibration.calibrate(place, plan, _say))
+    with Progress() as progress, scratch(f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}") as place:
+        rows = list(calibration.calibrate(place, plan, lambda what, left: progress.now(f"calibrating {what}", left)))
     took = time.monotonic() - began
     stolen = (capabilities.cpu_times().steal - before.steal) / took
     outside = [row for row in rows if row.within is False]
@@ -48,10 +48,6 @@ def calibrate(as_json: bool) -> int:
     else:
         _print(rows, others, stolen, took, verdict)
     return {"pass": 0, "fail": 1, "unknown": 3}[verdict]
-
-
-def _say(what: str, left: float) -> None:
-    print(f"testbed: calibrating {what}; about {left:.0f} s left", file=sys.stderr, flush=True)
 
 
 def _others() -> float:

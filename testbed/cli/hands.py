@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from testbed.cli.page import live_page, told
+from testbed.cli.progress import Progress, placing, stderr, tell
 from testbed.dashboard.page.feed import NONE, Wanted
 from testbed.dashboard.table import Dashboard
 from testbed.errors import CannotRun, InputError
@@ -36,15 +35,16 @@ EXAMPLE = "sudo ./shaketable inject link_down {trunk} --for '10 s'"
 
 def up(
     file: Path, sets: Sequence[str], out: Path | None, length: str | None, announce: int | None,
-    page_wanted: Wanted = NONE,
+    page_wanted: Wanted = NONE, as_json: bool = False,
 ) -> int:  # fmt: skip
     """In the foreground, with the table. announce: a descriptor that hears the run id once the testbed is up.
 
     The page's address, which lets whoever knows it shake the testbed, goes to the terminal or down that descriptor,
     never into a log.
     """
-    board = Dashboard(Console(highlight=False))
-    held = hold(file, sets, out, length, board.say)
+    board = Dashboard(stderr())
+    with Progress() as progress:
+        held = hold(file, sets, out, length, board.say, placing(progress))
     prepared, trunk = held.prepared, next((k.name for k in held.prepared.resolved.topology.links), "LINK")
     places: list[str] = []
 
@@ -70,11 +70,15 @@ def up(
         words = closing(summary, str(held.out))
         if page is not None:
             page.close(words)
-    board.say(words)
+    if as_json:
+        board.say(words)
+    tell(read(held.out)[0] if as_json else words)
     return 130 if INTERRUPTED in summary["invalid_because"] else EXIT[summary["verdict"]]
 
 
-def up_detached(file: Path, sets: Sequence[str], out: Path | None, length: str | None, page: Wanted = NONE) -> int:
+def up_detached(
+    file: Path, sets: Sequence[str], out: Path | None, length: str | None, page: Wanted = NONE, as_json: bool = False
+) -> int:
     """The same in a session of its own; returns once it is up, or with its exit code and its last words."""
     folder = (out or default_folder(prepare(file, sets, "live"), Path("results"))).absolute()
     log = folder.with_name(folder.name + ".log")
@@ -94,10 +98,15 @@ def up_detached(file: Path, sets: Sequence[str], out: Path | None, length: str |
         raise CannotRun(f"{log}: can't be written ({error.strerror}); name another folder with --out") from None
     finally:
         os.close(says)
-    run_id, *places = _await(process, hears)
+    with Progress() as progress:
+        progress.now("building the testbed")
+        run_id, *places = _await(process, hears)
     if not run_id:
         sys.stderr.write(log.read_text(errors="replace"))
         return process.wait() or 4
+    if as_json:
+        tell({"run": run_id, "process": process.pid, "folder": str(folder), "log": str(log), "places": places})
+        return 0
     print(f"up: run {run_id}, process {process.pid}; records: {folder}, what it says: {log}")
     for line in places:
         print(line)
@@ -127,44 +136,48 @@ def _give_up(process: subprocess.Popen[bytes]) -> None:
 
 
 def inject(
-    kind: str, target: str, parameters: Sequence[str], length: str, name: str | None, overlap: bool, run: str | None
-) -> int:
+    kind: str, target: str, parameters: Sequence[str], length: str, name: str | None, overlap: bool, run: str | None,
+    as_json: bool = False,
+) -> int:  # fmt: skip
     request = {
         "do": "inject", "kind": kind, "target": target, "for": length, "with": _parameters(parameters), "name": name,
         "overlap": overlap,
     }  # fmt: skip
-    for fault in client.ask(client.choose(run), request)["faults"]:
-        print(_line(fault))
+    faults = client.ask(client.choose(run), request)["faults"]
+    tell({"faults": faults} if as_json else "\n".join(map(_line, faults)))
     return 0
 
 
-def heal(name: str | None, run: str | None) -> int:
+def heal(name: str | None, run: str | None, as_json: bool = False) -> int:
     healed = client.ask(client.choose(run), {"do": "heal", "name": name})["healed"]
-    print("\n".join(map(_line, healed)) if healed else "no fault is in force")
+    words = "\n".join(map(_line, healed)) if healed else "no fault is in force"
+    tell({"healed": healed} if as_json else words)
     return 0
 
 
 def status(run: str | None, as_json: bool) -> int:
     found = client.ask(client.choose(run), {"do": "status"})
-    print(json.dumps(found, indent=1) if as_json else _table(found))
+    tell(found if as_json else _table(found))
     return 0
 
 
-def down(run: str | None) -> int:
+def down(run: str | None, as_json: bool = False) -> int:
     """Returns 0 when everything is gone and recorded, 3 where the run may not be believed."""
     chosen = client.choose(run)
     pid = client.holder(chosen)
     folder = Path(client.ask(chosen, {"do": "down"})["folder"])
     before = time.monotonic()
-    client.await_down(pid, folder)
+    with Progress() as progress:
+        progress.now("reverting, removing and writing the records")
+        client.await_down(pid, folder)
     try:
         summary = read(folder)[0]
     except InputError:
         raise CannotRun(
             f"run {chosen} is down, its records are not whole: see {folder}; `sudo ./shaketable clean` removes the rest"
         ) from None
-    print(f"down in {time.monotonic() - before:.1f} s")
-    print(closing(summary, str(folder)))
+    took = f"down in {time.monotonic() - before:.1f} s"
+    tell(summary if as_json else f"{took}\n{closing(summary, str(folder))}")
     return EXIT[summary["verdict"]]
 
 

@@ -28,6 +28,7 @@ def parser() -> Parser:
 
     c = _word(words, "check", do.check, "validate scenario files; all errors at once, with line and column")
     c.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
     _sets(c)
 
     c = _word(words, "schema", do.schema, "the scenario file as JSON Schema, for an editor to complete and check")
@@ -106,9 +107,11 @@ def parser() -> Parser:
     c.add_argument("folder", type=Path, metavar="DIR")
     c.add_argument("--out", type=Path, metavar="FILE.html", help="default DIR/report.html")
     c.add_argument("--figures", action="store_true", help="its figures too, as SVG and CSV files in DIR/figures")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
 
     c = _word(words, "replay", do.replay, "a recorded run through its policy again: does it decide the same?")
     c.add_argument("folder", type=Path, metavar="DIR")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
 
     c = _word(
         words, "completion", do.completion, "words and options for a shell to finish: source <(testbed completion bash)"
@@ -118,6 +121,7 @@ def parser() -> Parser:
     c = _word(words, "clean", do.clean, "remove what dead runs left; touches nothing that is not ours")
     c.add_argument("--run", metavar="ID", help="only this run")
     c.add_argument("--plan", action="store_true", help="say what would be removed, remove nothing")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
     for c in words.choices.values():
         c.set_defaults(parser=p)
     return p
@@ -131,6 +135,7 @@ def _many_runs(words: Any) -> None:
     c.add_argument("--workers", type=_positive, metavar="N", help="processes here (default: one per core)")
     c.add_argument("--resume", action="store_true", help="carry on the campaign that DIR holds")
     c.add_argument("--out", type=Path, metavar="DIR", required=True, help="runs, results.parquet and page go here")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
 
     c = _word(words, "falsify", do.falsify, "the mildest disturbance that breaks a claim, searched in the twin")
     c.add_argument("file", type=Path, metavar="FILE")
@@ -157,6 +162,7 @@ def _hands_on(words: Any) -> None:
     c.add_argument("--out", type=Path, metavar="DIR", help="records go here (default results/NAME-TIME-sSEED)")
     c.add_argument("--for", dest="length", metavar="DURATION", help="of nominal time, then it ends (default '1 h')")
     c.add_argument("--detach", action="store_true", help="return once it is up; what it says goes to DIR.log")
+    c.add_argument("--json", action="store_true", help="summary.json at the end; with --detach what was begun")
     c.add_argument("--announce", type=int, help=argparse.SUPPRESS)
     _page(c)
     _sets(c)
@@ -168,10 +174,12 @@ def _hands_on(words: Any) -> None:
     c.add_argument("--for", dest="length", required=True, metavar="DURATION", help="nominal time, e.g. '10 s'")
     c.add_argument("--name", help="for `heal` and the records (default KIND_hN)")
     c.add_argument("--overlap", action="store_true", help="also where another fault is on the same target")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
     _which(c)
 
     c = _word(words, "heal", do.heal, "end a fault before its time, or all that are in force")
     c.add_argument("name", nargs="?", metavar="NAME")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
     _which(c)
 
     c = _word(words, "status", do.status, "how the testbed that is up stands: instances, links, faults, tasks on time")
@@ -179,6 +187,7 @@ def _hands_on(words: Any) -> None:
     _which(c)
 
     c = _word(words, "down", do.down, "revert, remove, write the records and print the closing summary")
+    c.add_argument("--json", action="store_true", help="print summary.json")
     _which(c)
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from testbed.cli.progress import Progress, tell
 from testbed.run.replay import replay
 
 SHOWN = 10
 
 
-def replay_folder(folder: Path) -> int:
+def replay_folder(folder: Path, as_json: bool) -> int:
     """0: every decision is the recorded one; 1: one is not."""
-    found = replay(folder)
+    with Progress() as progress:
+        progress.now("deciding again")
+        found = replay(folder)
+    if as_json:
+        tell({"decisions": found.decisions, "differences": list(found.differences)})
+        return 1 if found.differences else 0
     if not found.differences:
         print(f"{folder}: {found.decisions} decisions, every one as recorded")
         return 0

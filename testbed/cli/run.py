@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from testbed.cli.page import live_page, told
+from testbed.cli.progress import Progress, placing, stderr, tell
 from testbed.dashboard.page.feed import NONE, Wanted
 from testbed.dashboard.table import Dashboard
 from testbed.errors import CannotRun
@@ -26,11 +24,11 @@ def run_once(
     page_wanted: Wanted = NONE,
 ) -> int:  # fmt: skip
     """Prepare, run, print. Returns the exit code of design.md §5."""
-    prepared = prepare(file, sets, world_name)
+    with Progress() as progress:
+        prepared = prepare(file, sets, world_name, placing(progress))
     run_id = run_id_of(prepared)
     folder = out or default_folder(prepared, Path("results"))
-    console = Console(stderr=as_json, highlight=False)
-    with Dashboard(console) as board, live_page(page_wanted, prepared, run_id, folder, None) as (page, beside):
+    with Dashboard(stderr()) as board, live_page(page_wanted, prepared, run_id, folder, None) as (page, beside):
         board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
         board.say(f"run {run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {folder}")
         for line in told(page, None) if page is not None else ():
@@ -44,9 +42,9 @@ def run_once(
         words = closing(summary, str(folder))
         if page is not None:
             page.close(words)
-    board.say(words)
     if as_json:
-        print(json.dumps(read(folder)[0], indent=1))
+        board.say(words)
+    tell(read(folder)[0] if as_json else words)
     if INTERRUPTED in summary["invalid_because"]:
         return 130
     return EXIT[summary["verdict"]]

@@ -7,11 +7,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from testbed.campaign import verify
 from testbed.campaign.folder import write
-from testbed.cli.progress import Progress
+from testbed.cli.progress import Progress, stderr, stdout
 from testbed.report.junit import junit, words
 from testbed.report.verdicts import page
 from testbed.verdict.claims import EXIT
@@ -29,11 +27,12 @@ def verify_files(
     what = verify.subjects(files, sets, runs)
     plan = verify.plan_of(what, sets, world)
     folder = out or Path("results") / f"verify-{what[0].file.stem}-{plan['sha256'][:8]}"
-    console = Console(stderr=as_json, highlight=False, markup=False, soft_wrap=True)
+    said = stderr() if as_json else stdout()
     total = sum(len(s.cells) for s in what)
-    console.print(f"{sum(len(s.claims) for s in what)} claims, {total} runs in the {world} world; records: {folder}")
-    say = Progress(console)
-    found = verify.verify(what, sets, world, folder, workers or len(os.sched_getaffinity(0)), say)
+    stderr().print(f"{sum(len(s.claims) for s in what)} claims, {total} runs in the {world} world; records: {folder}")
+    with Progress() as progress:
+        progress.now("preparing the first run")
+        found = verify.verify(what, sets, world, folder, workers or len(os.sched_getaffinity(0)), progress)
     for name, text in (
         ("verdicts.json", json.dumps(found, indent=1) + "\n"),
         ("verdicts.xml", junit(found)),
@@ -41,10 +40,10 @@ def verify_files(
     ):
         write(folder / name, text)
     for c in found["claims"]:
-        console.print(f"  {c['verdict'].upper():8}{c['file']} {c['id']}: {words(c)}")
+        said.print(f"  {c['verdict'].upper():8}{c['file']} {c['id']}: {words(c)}")
     if found["family"] > 1:
-        console.print(f"  levels corrected for {found['family']} claims at once (Holm)")
-    console.print(f"  verdict {found['verdict'].upper()}      page: {folder / 'index.html'}")
+        said.print(f"  levels corrected for {found['family']} claims at once (Holm)")
+    said.print(f"  verdict {found['verdict'].upper()}      page: {folder / 'index.html'}")
     if as_json:
         print(json.dumps(found, indent=1))
     return EXIT[found["verdict"]]

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
-from testbed.errors import CannotRun, InputError
+from testbed.errors import CannotRun, InputError, Problem
 
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
@@ -39,18 +41,23 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     from testbed.cli.check import check_file
+    from testbed.cli.progress import tell
 
-    problems: list[str] = []
+    found, problems = list[str](), list[Problem]()
     for file in arguments.files:
         try:
-            for line in check_file(file, arguments.sets):
-                print(line)
+            lines = check_file(file, arguments.sets)
         except InputError as error:
-            problems.append(str(error))
-    if problems:
-        print("\n".join(problems), file=sys.stderr)
-        return 2
-    return 0
+            problems += error.problems or [Problem(str(file), 0, 0, "", str(error))]
+            if not arguments.json:
+                print(error, file=sys.stderr)
+        else:
+            found += lines
+            if not arguments.json:
+                tell("\n".join(lines))
+    if arguments.json:
+        tell({"valid": not problems, "found": found, "problems": [asdict(p) for p in problems]})
+    return 2 if problems else 0
 
 
 def schema(arguments: argparse.Namespace) -> int:
@@ -62,8 +69,10 @@ def schema(arguments: argparse.Namespace) -> int:
 
 def plan(arguments: argparse.Namespace) -> int:
     from testbed.cli.check import plan_file
+    from testbed.cli.progress import Progress
 
-    facts, text = plan_file(arguments.file, _overrides(arguments))
+    with Progress() as progress:
+        facts, text = plan_file(arguments.file, _overrides(arguments), progress)
     print(json.dumps(facts, indent=1) if arguments.json else text)
     return 0
 
@@ -82,21 +91,21 @@ def up(arguments: argparse.Namespace) -> int:
 
     a = arguments
     if a.detach:
-        return hands.up_detached(a.file, _overrides(a), a.out, a.length, wanted(a))
-    return hands.up(a.file, _overrides(a), a.out, a.length, a.announce, wanted(a))
+        return hands.up_detached(a.file, _overrides(a), a.out, a.length, wanted(a), a.json)
+    return hands.up(a.file, _overrides(a), a.out, a.length, a.announce, wanted(a), a.json)
 
 
 def inject(arguments: argparse.Namespace) -> int:
     from testbed.cli import hands
 
     a = arguments
-    return hands.inject(a.kind, a.target, a.parameters, a.length, a.name, a.overlap, a.run)
+    return hands.inject(a.kind, a.target, a.parameters, a.length, a.name, a.overlap, a.run, a.json)
 
 
 def heal(arguments: argparse.Namespace) -> int:
     from testbed.cli import hands
 
-    return hands.heal(arguments.name, arguments.run)
+    return hands.heal(arguments.name, arguments.run, arguments.json)
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -108,7 +117,7 @@ def status(arguments: argparse.Namespace) -> int:
 def down(arguments: argparse.Namespace) -> int:
     from testbed.cli import hands
 
-    return hands.down(arguments.run)
+    return hands.down(arguments.run, arguments.json)
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -136,7 +145,7 @@ def campaign(arguments: argparse.Namespace) -> int:
     from testbed.cli.campaign import make_campaign
 
     a = arguments
-    return make_campaign(a.file, a.scheduler, a.workers, a.resume, a.out)
+    return make_campaign(a.file, a.scheduler, a.workers, a.resume, a.out, a.json)
 
 
 def falsify(arguments: argparse.Namespace) -> int:
@@ -152,28 +161,33 @@ def vm(arguments: argparse.Namespace) -> int:
 
 
 def report(arguments: argparse.Namespace) -> int:
+    from testbed.cli.progress import Progress, tell
     from testbed.record.folder import read
     from testbed.report.page import page, write_figures
 
     read(arguments.folder)
     target = arguments.out or arguments.folder / "report.html"
     try:
-        target.write_text(page(arguments.folder), encoding="utf-8")
+        with Progress() as progress:
+            progress.now("drawing the page")
+            target.write_text(page(arguments.folder), encoding="utf-8")
     except OSError as error:
         raise CannotRun(f"{target}: can't be written ({error.strerror}); name another file with --out") from None
-    print(target)
+    figures: list[Path] = []
     if arguments.figures:
         try:
-            print("\n".join(map(str, write_figures(arguments.folder))))
+            figures = write_figures(arguments.folder)
         except OSError as error:
             raise CannotRun(f"{arguments.folder}: figures can't be written ({error.strerror})") from None
+    written = {"page": str(target), "figures": [str(f) for f in figures]}
+    tell(written if arguments.json else "\n".join([str(target), *written["figures"]]))
     return 0
 
 
 def replay(arguments: argparse.Namespace) -> int:
     from testbed.cli.replay import replay_folder
 
-    return replay_folder(arguments.folder)
+    return replay_folder(arguments.folder, arguments.json)
 
 
 def completion(arguments: argparse.Namespace) -> int:
@@ -184,7 +198,13 @@ def completion(arguments: argparse.Namespace) -> int:
 
 
 def clean(arguments: argparse.Namespace) -> int:
+    from testbed.cli.progress import tell
     from testbed.world.live.clean import clean as remove
 
-    remove(arguments.run, plan=arguments.plan, say=lambda line: print(line, flush=True))
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+
+    lines = remove(arguments.run, plan=arguments.plan, say=say)
+    if arguments.json:
+        tell({"plan": arguments.plan, "lines": lines})
     return 0

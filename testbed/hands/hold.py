@@ -12,7 +12,7 @@ from testbed.errors import CannotRun, InputError
 from testbed.hands.desk import Desk
 from testbed.run.execute import default_folder, execute, run_id_of
 from testbed.run.loop import Listener
-from testbed.run.prepare import Prepared, inabilities, prepare
+from testbed.run.prepare import Place, Prepared, ask, inabilities, prepare
 from testbed.run.worlds import bins, make_world
 from testbed.units import TIME, parse
 from testbed.world.base import World
@@ -37,15 +37,25 @@ class Held:
         return execute(self.prepared, self.world, self.out, bins(), listener, say, self.run_id, hands=desk)
 
 
-def hold(file: Path, sets: Sequence[str], out: Path | None, length: str | None, say: Callable[[str], None]) -> Held:
-    """Everything that can be said beforehand. length: with its unit, of nominal time. Raises InputError, CannotRun."""
+def hold(
+    file: Path,
+    sets: Sequence[str],
+    out: Path | None,
+    length: str | None,
+    say: Callable[[str], None],
+    place: Place = ask,
+) -> Held:
+    """Everything that can be said beforehand. length: with its unit, of nominal time. place: as in `prepare`.
+
+    Raises InputError, CannotRun.
+    """
     try:
         seconds = parse(length or HOLD, TIME, "duration")
     except ValueError as error:
         raise InputError(f"--for: {error}") from None
     if not 0.0 < seconds <= MOST_HOLD:
         raise InputError(f"--for {length}: a testbed is held open for more than 0 s and at most 24 h")
-    prepared = prepare(file, sets, WORLD, held=seconds)
+    prepared = prepare(file, sets, WORLD, place, held=seconds)
     if os.geteuid() != 0:
         raise CannotRun("a testbed on this machine needs root: sudo ./shaketable up …")
     run_id = run_id_of(prepared)

@@ -100,7 +100,8 @@ def wait(until: Callable[[], Any], process: subprocess.Popen[str]) -> None:
 def test_two_workers_give_the_bytes_of_one(folder: Path, undisturbed: dict[str, bytes], capsys: Any) -> None:
     assert campaign(folder, "--workers", "2") == 0
     assert products(folder) == undisturbed
-    assert f"[{RUNS}/{RUNS}]" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"[{RUNS}/{RUNS}]" in said.err and "[" not in said.out, "progress is no result"
     assert len(finished(folder)) == RUNS and all((f.parent / "report.html").is_file() for f in finished(folder))
     table = pyarrow.parquet.read_table(folder / "out" / "results.parquet")
     assert table.num_rows == RUNS and set(table["error"].to_pylist()) == {None}
@@ -224,7 +225,7 @@ def test_what_can_t_be_made_is_told_and_tried_again(folder: Path, capsys: Any) -
     text = CAMPAIGN.replace("load: [1, 2]", "run.mode: [idle, busy]").replace("count: 3", "count: 1")
     (folder / "small.yaml").write_text(text)
     assert campaign(folder, "--workers", "1") == 3
-    assert "2 of 4 runs could not be made" in capsys.readouterr().out
+    assert "2 of 4 runs could not be made" in capsys.readouterr().err
     errors = pyarrow.parquet.read_table(folder / "out" / "results.parquet")["error"].to_pylist()
     assert [e is None for e in errors] == [True, True, False, False]
     assert all("run.mode 'busy'" in e for e in errors[2:])

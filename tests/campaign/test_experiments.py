@@ -72,8 +72,9 @@ def test_verify(folder: Path, capsys: Any) -> None:
         )
     suite = ElementTree.parse(folder / "out" / "verdicts.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
-    said = capsys.readouterr().out
-    assert "[6/6]" in said and "FAIL    claims breaks" in said and "corrected for 2 claims" in said
+    said = capsys.readouterr()
+    assert "[6/6]" in said.err and "[6/6]" not in said.out, "progress is no result"
+    assert "FAIL    claims breaks" in said.out and "corrected for 2 claims" in said.out
 
 
 def test_again_in_two_processes_gives_the_same_bytes(folder: Path) -> None:

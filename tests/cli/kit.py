@@ -23,6 +23,7 @@ class Command:
         self.out = self.err = ""
 
     def __call__(self, *words: str | Path) -> int:
+        self._capsys.readouterr()  # what the call before left there to be shown
         try:
             code = main([str(w) for w in words])
         except SystemExit as end:  # argparse leaves so

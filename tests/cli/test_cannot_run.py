@@ -100,7 +100,7 @@ def test_a_question_with_brackets_does_not_upset_the_table(testbed: Command, mon
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
     path = written(testbed.folder, GOOD, ("Does it work?", '"does [/b] hold [red]?"'))
     assert testbed("run", path) == 4
-    assert "does [/b] hold [red]?" in testbed.out
+    assert "does [/b] hold [red]?" in testbed.err
 
 
 def test_doctor_says_that_live_runs_are_not_possible(testbed: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,17 +58,18 @@ def follow(page: Path, folder: Path, skip: frozenset[str] = frozenset()) -> Iter
 
 
 def run(words: list[str], folder: Path) -> tuple[int, str]:
-    """`testbed words…` in `folder`: its exit code, what it printed, and its errors."""
+    """`testbed words…` in `folder`: its exit code, and what a terminal would show, results and what is told beside."""
     done = subprocess.run(
-        [sys.executable, "-m", "testbed.cli", *words], cwd=folder, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "testbed.cli", *words], cwd=folder, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(ROOT), "COLUMNS": "120", "HOME": str(folder)},
     )  # fmt: skip
-    return done.returncode, calm(done.stdout if done.returncode in (0, 1, 3) else done.stderr)
+    return done.returncode, calm(done.stdout)
 
 
 def calm(text: str) -> str:
     """Without the lines of progress, which tell of the machine."""
-    progress = re.compile(r"\[\d+/\d+\] |slot +\d|up in |  \d+ runs: |compiling ")
+    progress = re.compile(r"\[\d+/\d+\] |slot +\d|up in |  \d+ runs: |compiling |testbed: .* (left|s)$")
     kept = [line.rstrip() for line in text.splitlines() if not progress.match(line)]
     return "".join(f"{line}\n" for line in kept)
 
