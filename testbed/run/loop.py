@@ -221,6 +221,7 @@ class Loop:
             "offered": tasks.intended(now),
             "resolved": tasks.resolved,
             "on_time": tasks.on_time,
+            "on_time_rate_last_5_s": self.pulse.get("on_time"),
             "moves": ordered["Migrate"],
             "starts": ordered["Start"],
             "faults": self.shaker.active(),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.dashboard.page.words import told
-from testbed.run.pulse import WINDOW
 
 MOST_POINTS = 1200  # of the curve; when there are more, every other one goes
 MOST_EVENTS = 200
@@ -16,7 +15,7 @@ CALM_S = 5.0  # loads of nodes are means over so many s
 
 
 class View:
-    """ground: as told. points: (t s, share on time of the last WINDOW s, of all; None where nothing came back)."""
+    """ground: as told. points: (t s, share on time of the last 5 s (run/pulse.py), of all; None: nothing came back)."""
 
     def __init__(self, ground: Mapping[str, Any]) -> None:
         self.ground = ground
@@ -28,7 +27,6 @@ class View:
         self.applied = 0
         self.last: str | None = None  # how it ended
         self._plan = {p["name"]: dict(p) for p in ground["plan"]}
-        self._counts: deque[tuple[float, int, int]] = deque([(0.0, 0, 0)])
         self._bytes: tuple[float, Mapping[str, float]] | None = None
         self._held: deque[tuple[float, dict[str, float]]] = deque()
         self._every, self._skipped = 1, 0
@@ -39,7 +37,7 @@ class View:
         """A slot's status from the loop; what the page shows of it."""
         t = float(heard["now"])
         resolved, on_time = int(heard["resolved"]), int(heard["on_time"])
-        recent = self._recent(t, resolved, on_time)
+        recent = heard.get("on_time_rate_last_5_s")
         whole = on_time / resolved if resolved else None
         self._remember((t, recent, whole))
         kept = ("slot", "offered", "resolved", "on_time", "moves", "starts", "instances", "reasons")
@@ -96,14 +94,6 @@ class View:
         kept = {k: event[k] for k in ("verb", "target", "verified", "evidence")}
         return {"name": name, "kind": plan.get("kind", event["verb"]), "since": event["actual_s"],
                 "ends_s": plan.get("ends_s"), **kept}  # fmt: skip
-
-    def _recent(self, t: float, resolved: int, on_time: int) -> float | None:
-        """As testbed.run.pulse has it."""
-        self._counts.append((t, resolved, on_time))
-        while len(self._counts) > 2 and self._counts[1][0] <= t - WINDOW:
-            self._counts.popleft()
-        _, then, on_time_then = self._counts[0]
-        return (on_time - on_time_then) / (resolved - then) if resolved > then else None
 
     def _remember(self, point: tuple[float, float | None, float | None]) -> None:
         self._skipped += 1
