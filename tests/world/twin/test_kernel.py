@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from testbed.world.twin.engine import (
@@ -55,4 +57,14 @@ def test_a_whole_run_is_the_same_by_either_engine(tmp_path):
     sets = ["run.duration=12 s", "run.seed=2", "faults.0.at=3 s", "faults.1.at=6 s", "faults.2.at=10 s"]
     for engine in ("kernel", "reference"):
         run(tmp_path / engine, ROOT / "scenarios" / "demo.yaml", sets, engine)
+    assert words(tmp_path / "kernel") == words(tmp_path / "reference")
+
+
+@pytest.mark.parametrize("node", ["n7", "n9", "n11"])
+def test_what_was_on_its_way_to_a_dead_node_is_sent_again_alike(tmp_path, node):
+    """Several requests at once: while they are sent again, new views make the senders rank their targets anew."""
+    crash = [{"kind": "node_crash", "target": node, "at": "2 s", "for": "2 s"}]
+    sets = ["load=2", "run.warmup=1 s", "run.duration=3 s", "run.seed=8", f"faults={json.dumps(crash)}"]
+    for engine in ("kernel", "reference"):
+        run(tmp_path / engine, ROOT / "scenarios" / "e12.yaml", sets, engine)
     assert words(tmp_path / "kernel") == words(tmp_path / "reference")

@@ -97,7 +97,7 @@ class Kernel:
             s = s._replace(
                 m=longer(s.m, n), ids=longer(s.ids, n), pairs=wider(s.pairs, n, n), routed=longer(s.routed, n),
                 targets=longer(s.targets, n), signals=longer(s.signals, 4 * n),
-                ranks=wider(s.ranks, len(s.ranks), n), order=longer(s.order, max(len(s.order), n)),
+                ranks=wider(s.ranks, len(s.ranks), n), near=longer(s.near, max(len(s.near), n)),
             )  # fmt: skip
         if len(text) > s.ids.shape[1]:
             ids = np.zeros((len(s.ids), 2 * len(text)), np.uint8)

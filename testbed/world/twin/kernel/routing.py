@@ -142,11 +142,11 @@ def rank(s: State, source: int, service: int) -> None:
     s.ranked[source, service] = s.listed[service]
     begin, n = s.targets_from[service], s.targets_from[service + 1] - s.targets_from[service]
     for k in range(n):
-        s.order[k].key = at_least(s, source, s.targets[begin + k])
-        s.order[k].row = s.targets[begin + k]
-    sort(s.order, n)
+        s.near[k].key = at_least(s, source, s.targets[begin + k])
+        s.near[k].row = s.targets[begin + k]
+    sort(s.near, n)
     for k in range(n):
-        s.ranks[source, begin + k] = s.order[k].row
+        s.ranks[source, begin + k] = s.near[k].row
 
 
 @jit

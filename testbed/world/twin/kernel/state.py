@@ -131,7 +131,8 @@ class State(NamedTuple):
     doubts: Table
     arrivals: Table  # [service, domain]
     crc: Table  # [256]
-    order: Table  # room for rows of transfers, of visits, of a service's targets
+    order: Table  # room for rows of transfers, of visits
+    near: Table  # room for a service's targets: routing happens while `order` is walked
     held: Table  # room for (task, attempt)
     bind: Table  # room for a task's joins
     aims: Table  # room for the targets of a task's first edges
@@ -183,6 +184,7 @@ DTYPES: dict[str, tuple[np.dtype[Any], int]] = {
     "arrivals": (WHOLE, 2),
     "crc": (WHOLE, 1),
     "order": (SORTED, 1),
+    "near": (SORTED, 1),
     "held": (SORTED, 1),
     "bind": (WHOLE, 1),
     "aims": (WHOLE, 1),
@@ -242,7 +244,8 @@ def fresh(layout: Layout) -> State:
         doubts=whole(256),
         arrivals=whole(M, len(n.domains)),
         crc=_crc_table(),
-        order=np.zeros(max(128, most), SORTED),
+        order=np.zeros(128, SORTED),
+        near=np.zeros(most, SORTED),
         held=np.zeros(64, SORTED),
         bind=whole(k.width),
         aims=whole(edges),
