@@ -55,9 +55,14 @@ class DockerHosts:
     """All containers of one run. Methods may be called from several threads."""
 
     def __init__(self, names: Names, ledger: Ledger, image: str, folder: Path) -> None:
-        """folder: the run's (Names.folder). The daemon must answer; nothing is made yet."""
-        self.names, self.ledger, self.image, self.folder = names, ledger, image, folder
+        """folder: the run's (Names.folder). The daemon must answer; nothing is made yet.
+
+        The image is kept by its number: its name may go or be given to another while the run goes on, and what a
+        container uses stays.
+        """
+        self.names, self.ledger, self.folder = names, ledger, folder
         self.client = engine.connect()
+        self.image = _image_id(self.client, image)
         self.api = engine.Late(self.client.api, random.Random(names.run_id).random)
         info = self.api.info()
         self.cgroups = Cgroups(str(info.get("CgroupDriver", "cgroupfs")))
@@ -444,6 +449,13 @@ class DockerHosts:
             descriptor = self._alive.pop(id, None)
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _image_id(client: Any, image: str) -> str:
+    try:
+        return str(client.api.inspect_image(image)["Id"])
+    except Exception as error:
+        raise CannotRun(f"Docker does not have the image {image} ({engine.words(error)}): start again") from error
 
 
 def _ended(descriptors: Mapping[str, int]) -> list[str]:

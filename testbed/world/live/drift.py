@@ -10,7 +10,7 @@ Once a slot the watch compares what is with what was read back after the build:
 Nothing is read while nothing changes, but for the counts. The run's own changes are told by `Network.own`: what one may
 touch is taken as it is found, at the next look and until GRACE_S after the change, for a carrier settles late. A
 difference is told once, and once more when it is over; it makes the run invalid, for what is measured is not what was
-asked for.
+asked for. A source that does not answer is no difference: for how long the watch was blind to it is told, and kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from testbed.errors import CannotRun
 from testbed.world.base import Event
 from testbed.world.live import ovs, snapshot
 from testbed.world.live.difference import Difference
@@ -27,8 +28,11 @@ from testbed.world.live.docker_hosts import DockerHosts
 from testbed.world.live.names import LABEL
 from testbed.world.live.netlink import Channel, Link
 from testbed.world.live.network import Network
+from testbed.world.live.openflow import Silent
 from testbed.world.live.ovsdb import Monitor
 
+DATABASE = "Open vSwitch"
+AGAIN_S = 0.5  # real s a slot waits for a database that has come back
 GRACE_S = 1.0  # real s; the kernel settles a carrier within one
 
 
@@ -76,6 +80,8 @@ class Watch:
         self._switches: Monitor | None = None
         self._open: dict[str, dict[Any, Difference]] = {}  # source → key → what differs and was told
         self._looked = 0.0  # when the last look began, monotonic s
+        self._dark: dict[str, float] = {}  # source that does not answer → since when, nominal s
+        self.blind: list[dict[str, Any]] = []  # {what, since_s, for_s} of each that answered again
         self.spent_s = 0.0  # processor time of this thread in `look`
 
     def begin(self) -> None:
@@ -89,11 +95,29 @@ class Watch:
         self._looked = time.monotonic()
 
     def look(self, now: float) -> list[Event]:
-        """What differs since the last look, as events at nominal time `now`: "drift", "drift_over", "invalid"."""
+        """What differs since the last look, as events at nominal time `now`: "drift", "drift_over", "invalid"; and
+        "blind", "blind_over" of sources."""
         begun = time.thread_time()
-        events = [event for source, found in self._sources() for event in self._news(source, found, now)]
+        events: list[Event] = []
+        for source, found in self._sources():
+            events += self._sight(source, found is not None, now)
+            events += self._news(source, found, now) if found is not None else ()
         self.spent_s += time.thread_time() - begun
         return events
+
+    def blind_until(self, now: float) -> list[dict[str, Any]]:
+        """{what, since_s, for_s}: what the watch did not see, nominal s, with what it does not see now."""
+        return self.blind + [{"what": w, "since_s": t, "for_s": now - t} for w, t in self._dark.items()]
+
+    def _sight(self, source: str, seen: bool, now: float) -> list[Event]:
+        if not seen and source not in self._dark:
+            self._dark[source] = now
+            return [Event("blind", None, now, {"what": source})]
+        if seen and source in self._dark:
+            since = self._dark.pop(source)
+            self.blind.append({"what": source, "since_s": since, "for_s": now - since})
+            return [Event("blind_over", None, now, {"what": source, "for_s": now - since})]
+        return []
 
     def close(self) -> None:
         """The namespaces may go: an open socket in one would keep it."""
@@ -104,8 +128,9 @@ class Watch:
             self._switches.close()
             self._switches = None
 
-    def _sources(self) -> Iterable[tuple[str, dict[Any, Difference]]]:
-        """Every source with all that differs there now; one where nothing changed since the last time is left out."""
+    def _sources(self) -> Iterable[tuple[str, dict[Any, Difference] | None]]:
+        """Every source with all that differs there now, None while it does not answer; one where nothing changed since
+        the last time is left out."""
         poll = select.poll()
         by_fd = {space.ears.fileno(): space for space in self._spaces}
         for fd in by_fd:
@@ -117,9 +142,8 @@ class Watch:
             own = touched & space.links
             if (space in ready and space.dirty()) or own or self._unsettled(space):
                 yield space.name, self._compare(space, own)
-        if (found := self._bridges()) is not None:
-            yield "Open vSwitch", found
-        yield "flows", {(d.name, d.what): d for d in self.network.audit_flows()}
+        yield from self._bridges()
+        yield "flows", self._flows()
         yield "containers", {(d.name, d.what): d for d in self.hosts.astray()}
 
     def _unsettled(self, space: _Space) -> bool:
@@ -144,18 +168,28 @@ class Watch:
         space.before = before
         return found
 
-    def _bridges(self) -> dict[Any, Difference] | None:
-        if self._switches is None:
-            return None
+    def _flows(self) -> dict[Any, Difference] | None:
         try:
-            if not self._switches.changed():
-                return None
-        except OSError as error:
-            self._switches.close()
-            self._switches = None
-            return {"gone": Difference("Open vSwitch", "its database", "answers", str(error))}
+            return {(d.name, d.what): d for d in self.network.audit_flows()}
+        except Silent:
+            return None
+
+    def _bridges(self) -> Iterable[tuple[str, dict[Any, Difference] | None]]:
+        """The database may be started anew while we listen: that is a difference, until it answers again."""
+        try:
+            if self._switches is None:
+                self._switches = Monitor(AGAIN_S)
+            elif not self._switches.changed():
+                return
+        except (OSError, CannotRun) as error:
+            if self._switches is not None:
+                self._switches.close()
+                self._switches = None
+                yield DATABASE, {"gone": Difference(DATABASE, "its database", "answers", str(error))}
+            yield DATABASE, None
+            return
         states = ovs.states(self._switches.tables, [b.name for b in self.network.bridges])
-        return {(d.name, d.what): d for d in self.network.compare_bridges(states)}
+        yield DATABASE, {(d.name, d.what): d for d in self.network.compare_bridges(states)}
 
     def _news(self, source: str, found: dict[Any, Difference], now: float) -> list[Event]:
         told = self._open.get(source, {})

@@ -20,6 +20,7 @@ from testbed.world.live.wiring import interface_of
 MOST_MEASURED = 40  # links; more would keep a run waiting
 MEASURE_S = 0.5  # real s of saturation per group of links that share nothing
 STEAL_BOUND = 0.10  # share of all CPU time taken by somebody outside
+STILL_BOUND = 0.25  # real s in all that the relay stood still
 LATE_BOUND = 0.010  # p99 of the relay's departure lateness, real s
 
 
@@ -78,6 +79,7 @@ class Meters:
             "cpu_steal": steal / total,
             "relay_late_s_p99": late.get("p99"),
             "relay_late_s_max": late.get("max"),
+            "relay_still_s": late.get("still"),
         }
         return {"link_utilisation": use, "overload": overload | {"doubts": doubts(overload)}}
 
@@ -88,6 +90,8 @@ def doubts(overload: Mapping[str, Any]) -> list[str]:
     steal, late = overload.get("cpu_steal") or 0.0, overload.get("relay_late_s_p99") or 0.0
     if steal > STEAL_BOUND:
         out.append(f"{steal:.0%} of the CPU time was stolen by somebody outside this machine")
+    if (still := overload.get("relay_still_s") or 0.0) > STILL_BOUND:
+        out.append(f"the link relay stood still for {still:.1f} s in all: nothing passed any link meanwhile")
     if late > LATE_BOUND:
         out.append(f"links were late: p99 {late * 1e3:.1f} ms, bound {LATE_BOUND * 1e3:.0f} ms; dilate more")
     return out

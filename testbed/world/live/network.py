@@ -29,7 +29,7 @@ from testbed.world.live.links.relay import Relay
 from testbed.world.live.mininet_api import Net
 from testbed.world.live.names import LABEL, Names
 from testbed.world.live.netlink import Channel
-from testbed.world.live.openflow import PathControl
+from testbed.world.live.openflow import PathControl, Silent
 from testbed.world.live.openflow_paths import Plan, table
 from testbed.world.live.phases import Clock
 
@@ -169,10 +169,15 @@ class Network:
         return ovs_verify.bridges(self.bridges, states, self.names.run_id, datapath, port)
 
     def audit_flows(self) -> list[Difference]:
-        """What the switches hold against what was written, by way of os-ken; nothing while it is dead."""
+        """What the switches hold against what was written, by way of os-ken; nothing while it is dead.
+
+        Raises Silent while it does not answer.
+        """
         try:
             return self.control.audit()
-        except (CannotRun, TimeoutError):  # its death is an event of its own
+        except Silent:
+            raise
+        except CannotRun:  # its death is an event of its own
             return []
 
     @contextmanager

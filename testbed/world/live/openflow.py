@@ -28,6 +28,12 @@ from testbed.world.live.openflow_paths import Plan
 ROOT = Path(__file__).resolve().parents[3]  # where the package `testbed` is imported from
 PATIENCE_S = 30.0  # for an answer; os-ken takes 1 s to start, 60 switches 1 s to be written
 LOG = "openflow.log"
+AUDIT_S = 0.5  # real s a slot waits for the flows' audit; a later answer is taken by a later slot
+HUNG_S = 10.0  # real s without an answer, after which the process is ended and another takes its place
+
+
+class Silent(CannotRun):
+    """os-ken runs and does not answer: starved, or hung."""
 
 
 class Book(Protocol):
@@ -59,6 +65,7 @@ class PathControl:
         self.lost = False  # on purpose (`lose`)
         self._next = 0
         self._slow = 0.0
+        self._audit: tuple[int, queue.Queue[dict[str, Any] | None], float] | None = None  # under way, and since when
 
     @property
     def pid(self) -> int | None:
@@ -106,7 +113,7 @@ class PathControl:
         """Until every switch is connected and holds its flows; CannotRun names those that are not."""
         try:
             self._call("wait", timeout=timeout)
-        except TimeoutError:
+        except Silent:
             state = self.status()
             raise CannotRun(
                 f"switches {', '.join(state['missing'])} did not connect to os-ken (tcp:127.0.0.1:{self.port}) within "
@@ -141,9 +148,28 @@ class PathControl:
         return found
 
     def audit(self) -> list[Difference]:
-        """Where a connected switch does not hold what was written. Counts of all, and one switch whole in turn."""
-        found = self._call("audit")["differences"]
+        """Where a connected switch does not hold what was written. Counts of all, and one switch whole in turn.
+
+        Never waits longer than AUDIT_S. Silent: no answer yet; the next call takes it, or says Silent again.
+        """
+        first = self._audit is None
+        if self._audit is None:
+            self._audit = *self._send("audit"), time.monotonic()
+        ident, answer, _ = self._audit
+        try:
+            reply = answer.get(timeout=AUDIT_S) if first else answer.get_nowait()
+        except queue.Empty:
+            raise Silent(f"os-ken has not answered for {self.silent_s:.1f} s") from None
+        self._audit = None
+        self._answers.pop(ident, None)
+        found = self._checked("audit", reply)["differences"]
         return [Difference(f"switch {site}", what, expected, is_) for site, what, expected, is_ in found]
+
+    @property
+    def silent_s(self) -> float:
+        """Real s since the audit under way was asked for; 0 where none is."""
+        audit = self._audit
+        return 0.0 if audit is None else time.monotonic() - audit[2]
 
     def restart(self) -> None:
         """After its death: again on the same port with the same plan; the switches reconnect by themselves."""
@@ -160,7 +186,7 @@ class PathControl:
                 try:
                     if not self._stopped and not self.lost:
                         self.restart()
-                except (CannotRun, OSError, TimeoutError) as error:
+                except (CannotRun, OSError) as error:
                     self._events.append({"t": "event", "kind": "failed", "error": str(error), "at": time.monotonic()})
 
         threading.Thread(target=work, name="openflow-restart", daemon=True).start()
@@ -201,6 +227,7 @@ class PathControl:
 
     def _reap(self) -> None:
         process, self._process = self._process, None
+        self._audit = None
         if self._socket is not None:
             self._close(self._socket)
             self._socket = None
@@ -208,8 +235,10 @@ class PathControl:
             try:
                 process.wait(2.0)  # it ends by itself at the end of its command socket
             except subprocess.TimeoutExpired:
-                process.kill()
+                process.kill()  # hung, or stopped by a signal
                 process.wait()
+        for answer in list(self._answers.values()):
+            answer.put(None)
 
     @staticmethod
     def _close(connection: socket.socket) -> None:
@@ -218,7 +247,18 @@ class PathControl:
         connection.close()
 
     def _call(self, what: str, timeout: float = PATIENCE_S, **arguments: Any) -> dict[str, Any]:
-        """One command and its answer. TimeoutError after `timeout` s; CannotRun when the process has ended."""
+        """One command and its answer. Silent after `timeout` s; CannotRun when the process has ended."""
+        ident, answer = self._send(what, **arguments)
+        try:
+            reply = answer.get(timeout=timeout)
+        except queue.Empty:
+            raise Silent(f"os-ken did not answer {what!r} within {timeout:.0f} s") from None
+        finally:
+            self._answers.pop(ident, None)
+        return self._checked(what, reply)
+
+    def _send(self, what: str, **arguments: Any) -> tuple[int, queue.Queue[dict[str, Any] | None]]:
+        """One command; its number, and where the answer will come."""
         with self._lock:
             self._next += 1
             ident, answer = self._next, queue.Queue[dict[str, Any] | None]()
@@ -229,12 +269,9 @@ class PathControl:
                 self._socket.sendall(json.dumps({"t": what, "id": ident, **arguments}).encode() + b"\n")
             except OSError as error:
                 raise CannotRun(f"os-ken has ended, it can't {what}{self._said()}") from error
-        try:
-            reply = answer.get(timeout=timeout)
-        except queue.Empty:
-            raise TimeoutError(f"os-ken did not answer {what!r} within {timeout:.0f} s") from None
-        finally:
-            self._answers.pop(ident, None)
+        return ident, answer
+
+    def _checked(self, what: str, reply: dict[str, Any] | None) -> dict[str, Any]:
         if reply is None:
             raise CannotRun(f"os-ken ended while it was to {what}{self._said()}")
         if "error" in reply:

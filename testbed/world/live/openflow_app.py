@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 # This order is os-ken's own: app_manager before anything of os_ken.controller.
@@ -31,6 +32,21 @@ MASK = (1 << 64) - 1
 NEED_A_PLAN = frozenset({"recompute", "counters", "audit"})
 
 
+@dataclass
+class Waiting:
+    """For a switch's answer. gone: its connection ended first."""
+
+    datapath: Any
+    parts: list[Any] = field(default_factory=list)
+    done: threading.Event = field(default_factory=threading.Event)
+    gone: bool = False
+
+    def over(self, datapath: Any) -> None:
+        if datapath is self.datapath and not self.done.is_set():
+            self.gone = True
+            self.done.set()
+
+
 class PathApp(app_manager.OSKenApp):
     """channel: the connected command socket, one JSON object a line in both directions."""
 
@@ -40,7 +56,7 @@ class PathApp(app_manager.OSKenApp):
         super().__init__(*args, **kwargs)
         self.channel, self.port = channel, port
         self.inbox: queue.Queue[tuple[str, Any]] = queue.Queue()
-        self.pending: dict[tuple[int, int], tuple[threading.Event, list[Any]]] = {}
+        self.pending: dict[tuple[int, int], Waiting] = {}
         self.plan: paths.Plan | None = None
         self.sites: dict[int, str] = {}
         self.links: dict[tuple[str, int], str] = {}
@@ -65,6 +81,9 @@ class PathApp(app_manager.OSKenApp):
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
     def on_state(self, event: Any) -> None:
+        if event.datapath.state == DEAD_DISPATCHER:  # nobody shall wait for what it will never say
+            for waiting in list(self.pending.values()):
+                waiting.over(event.datapath)
         self.inbox.put(("switch", event.datapath))
 
     @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
@@ -84,13 +103,13 @@ class PathApp(app_manager.OSKenApp):
     )  # fmt: skip
     def on_answer(self, event: Any) -> None:
         msg = event.msg
-        done, parts = self.pending.get((msg.datapath.id, msg.xid), (None, []))
-        if done is None:
+        waiting = self.pending.get((msg.datapath.id, msg.xid))
+        if waiting is None:
             return
         body = getattr(msg, "body", None) or []
-        parts.extend(body if isinstance(body, list) else [body])
+        waiting.parts.extend(body if isinstance(body, list) else [body])
         if not getattr(msg, "flags", 0) & ofproto_v1_3.OFPMPF_REPLY_MORE:
-            done.set()
+            waiting.done.set()
 
     # The owner.
 
@@ -361,15 +380,17 @@ class PathApp(app_manager.OSKenApp):
     def _post(self, datapath: Any, message: Any) -> int:
         """Send a request whose answer will be waited for; returns its transaction id."""
         xid = datapath.set_xid(message)
-        self.pending[datapath.id, xid] = (threading.Event(), [])
+        waiting = self.pending[datapath.id, xid] = Waiting(datapath)
         datapath.send_msg(message)
+        if datapath.state == DEAD_DISPATCHER:  # it went before it could be asked
+            waiting.over(datapath)
         return xid
 
     def _await(self, datapath: Any, xid: int) -> list[Any] | None:
-        done, parts = self.pending[datapath.id, xid]
-        answered = done.wait(ANSWER_S)
+        waiting = self.pending[datapath.id, xid]
+        answered = waiting.done.wait(ANSWER_S)
         del self.pending[datapath.id, xid]
-        return parts if answered else None
+        return waiting.parts if answered and not waiting.gone else None
 
     def _ask(self, datapath: Any, message: Any) -> list[Any] | None:
         return self._await(datapath, self._post(datapath, message))

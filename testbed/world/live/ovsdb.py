@@ -33,16 +33,17 @@ def socket_path() -> Path:
 class Monitor:
     """The tables of COLUMNS as they are now: {table: {row's uuid: {column: value in OVSDB's JSON}}}."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = _PATIENCE_S) -> None:
+        """patience_s: for its first answer; CannotRun without one."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.settimeout(_PATIENCE_S)
+        self._socket.settimeout(patience_s)
         self._decoder, self._text = json.JSONDecoder(), ""
         self.tables: dict[str, dict[str, dict[str, Any]]] = {table: {} for table in COLUMNS}
         wanted = {table: {"columns": columns} for table, columns in COLUMNS.items()}
         try:
             self._socket.connect(str(socket_path()))
             self._send({"id": 1, "method": "monitor", "params": ["Open_vSwitch", None, wanted]})
-            deadline = time.monotonic() + _PATIENCE_S
+            deadline = time.monotonic() + patience_s
             answer: dict[str, Any] = {}
             while answer.get("id") != 1:
                 answer = next(self._received(deadline - time.monotonic()), {})

@@ -37,7 +37,7 @@ from testbed.world.live.link_rates import LinkRates
 from testbed.world.live.meters import Meters, measure_links
 from testbed.world.live.names import Names
 from testbed.world.live.network import Network
-from testbed.world.live.openflow import PathControl
+from testbed.world.live.openflow import HUNG_S, PathControl
 from testbed.world.live.rows import StageRow, TaskDraw, TaskRow, draws_of, tables_of
 from testbed.world.live.shaking import Shaking
 
@@ -228,6 +228,9 @@ class LiveWorld:
                 self._down = frozenset(e["down"])
                 self._push_paths()
                 urgent = True
+        if self._network.control.silent_s > HUNG_S:  # the one that takes its place says so by its events
+            self._note(Event("network_control_hung", None, self.now(), {"silent_s": self._network.control.silent_s}))
+            self._network.control.restart_beside()
         urgent |= self._crashes.tick()
         for name in self._parts.hosts.died():
             if name in self._crashes.victims:
@@ -388,6 +391,7 @@ class LiveWorld:
             run = self.bed.scenario.run
             facts |= self._meters.facts(run.warmup, run.warmup + run.duration, self.dilate)
         facts["metadata"] = {
+            "blind": self._parts.watch.blind_until(self.now()) if self._parts.watch else [],
             "link_use": self._meters.use(self.dilate) if hasattr(self, "_meters") else None,
             "capabilities": self.caps.as_json(),
             "backends": self._network.backends_by_link(),

@@ -22,7 +22,8 @@ from testbed.world.live.links import kernel, mahimahi
 from testbed.world.live.links.base import Counters, Directions, Flow, WireLink, check_track
 
 _ROOT = Path(__file__).resolve().parents[4]  # where the package `testbed` is imported from
-_PATIENCE = 30.0  # s for an answer; a batch of 100 links takes half a second
+_PATIENCE = 30.0  # s to make links; a batch of 100 takes half a second
+_ANSWER = 10.0  # s for an answer to anything else; one that takes longer hangs, and the run with it
 
 
 class Relay:
@@ -49,6 +50,7 @@ class Relay:
         ours.settimeout(_PATIENCE)
         self._socket, self._answers = ours, ours.makefile("rb")
         self.pid = self._process.pid
+        self._silent = False  # it has left a command unanswered: nothing is expected of it any more
 
     @staticmethod
     def refuses(link: WireLink, needs: Collection[str]) -> str:
@@ -113,7 +115,7 @@ class Relay:
         return Counters(Flow(*flows["ab"]), Flow(*flows["ba"]))
 
     def lateness(self, anew: bool = False) -> dict[str, float]:
-        """Departures: p50, p99, max (s), n; and cpu_s, the processor time the process has used since it began."""
+        """Departures: p50, p99, max (s), n; still: s in all that it stood still; cpu_s: its processor time so far."""
         return dict(self._tell("lateness", anew=anew))
 
     def close(self) -> None:
@@ -122,7 +124,7 @@ class Relay:
             self._answers.close()
             self._socket.close()  # the process ends when it sees this
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(0.0 if self._silent else _ANSWER)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -131,9 +133,11 @@ class Relay:
         """One command and its answer."""
         with self._lock:
             try:
+                self._socket.settimeout(_PATIENCE if verb == "create" else _ANSWER)
                 self._socket.sendall(json.dumps({"do": verb, **order}).encode() + b"\n")
                 line = self._answers.readline()
             except (OSError, ValueError) as error:
+                self._silent = True
                 raise CannotRun(f"the link relay (process {self.pid}) does not answer {verb!r}: {error}") from error
         if not line:
             raise CannotRun(

@@ -37,6 +37,7 @@ _AHEAD = 50e-6  # s
 # A frame that came while the relay was held up shows no lateness of its own: its time begins when it is read. So the
 # relay always has an appointment, at most _BEAT away, and what is read after one it missed by _HELD counts as late.
 _BEAT, _HELD = 10e-3, 1e-3  # s
+_STILL = 0.1  # s; an appointment missed by so much is counted whether frames came meanwhile or not
 _FRAME = 2048  # bytes, more than MTU + header + VLAN tag
 _BUCKET = 20e-6  # s, resolution of the lateness histogram
 _BUCKETS = 5000  # up to 100 ms; the last one holds what is later
@@ -48,6 +49,7 @@ class Lateness:
     def __init__(self) -> None:
         self.counts = array("Q", bytes(8 * _BUCKETS))
         self.max = 0.0
+        self.still = 0.0  # s in all that the relay stood still for _STILL or longer
 
     def note(self, late: float) -> None:
         index = int(late / _BUCKET) if late > 0 else 0
@@ -62,7 +64,8 @@ class Lateness:
                 if seen < share * total <= seen + count:
                     found[name] = (index + 1) * _BUCKET
             seen += count
-        return {"p50": min(found["p50"], self.max), "p99": min(found["p99"], self.max), "max": self.max, "n": total}
+        return {"p50": min(found["p50"], self.max), "p99": min(found["p99"], self.max), "max": self.max, "n": total,
+                "still": self.still}  # fmt: skip
 
 
 class Link:
@@ -122,6 +125,8 @@ class Relay:
         while self.running:
             events = poll()
             missed = time.monotonic() - self.armed if self.armed else 0.0
+            if missed > _STILL:
+                self.late.still += missed
             for fd, _ in events:
                 if fd in lanes:
                     self.read(fd, missed)
