@@ -52,7 +52,11 @@ def follow(page: Path, folder: Path, skip: frozenset[str] = frozenset()) -> Iter
         named = re.match(r"# ([\w./-]+\.ya?ml)\n", block.text)
         if block.language == "yaml" and named:
             (folder / named[1]).write_text(block.text.partition("\n")[2])
-        if block.language == "console" and not skip & {word for command in block.commands for word in command}:
+        if (
+            block.language == "console"
+            and block.commands
+            and not skip & {word for command in block.commands for word in command}
+        ):
             done = [run(command, folder) for command in block.commands]
             yield block, [code for code, _ in done], "".join(text for _, text in done)
 

@@ -1,4 +1,4 @@
-"""The tutorial's commands, typed as they stand; what they print has the lines that the page shows."""
+"""The tutorial's and the README's commands, typed as they stand; what they print has the lines that the page shows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def shape(text: str) -> list[str]:
     return [re.sub(r"^(PASS|FAIL|UNKNOWN)$", "VERDICT", (line.split() or [""])[0]) for line in text.splitlines()]
 
 
-def walk(folder: Path, skip: frozenset[str]) -> int:
+def walk(folder: Path, skip: frozenset[str], page: Path = PAGE) -> int:
     furnish(folder)
-    after = {b.begin: follower for b, follower in zip(blocks(PAGE), blocks(PAGE)[1:], strict=False)}
+    after = {b.begin: follower for b, follower in zip(blocks(page), blocks(page)[1:], strict=False)}
     done = 0
-    for block, codes, printed in follow(PAGE, folder, skip):
+    for block, codes, printed in follow(page, folder, skip):
         done += 1
         shown: Block = after[block.begin]
         assert shown.language == "text", f"no output is shown for {block.text}"
@@ -35,6 +35,11 @@ def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
     assert walk(tmp_path, frozenset({"verify", "compare", "falsify"})) == 5
     assert (tmp_path / "results" / "first" / "report.html").is_file()
     assert (tmp_path / "results" / "crash" / "figures" / "on_time.svg").is_file()
+
+
+def test_so_does_the_tour_of_the_readme(tmp_path: Path) -> None:
+    assert walk(tmp_path, frozenset({"compare"}), ROOT / "README.md") == 3
+    assert (tmp_path / "results" / "first" / "report.html").is_file()
 
 
 @pytest.mark.long

@@ -36,7 +36,9 @@ def cannot(scenario: Scenario, topology: Topology) -> list[str]:
 
 def _links(scenario: Scenario, topology: Topology) -> list[str]:
     """Links that no backend would take. Nothing is tried here, so all but the TAP device is taken to be there."""
-    features = {name: True for wanted in choice.REQUIRES.values() for name in wanted} | {"tun": os.path.exists(TUN)}
+    features = {name: True for offer in choice.OFFERS.values() for name in offer.requires} | {
+        "tun": os.path.exists(TUN)
+    }
     replayed = {
         link.name
         for spec in scenario.bandwidth
@@ -48,7 +50,7 @@ def _links(scenario: Scenario, topology: Topology) -> list[str]:
         a, b = (End("", None if any(s.name == end for s in topology.sites) else "pod") for end in (k.a, k.b))
         wire = WireLink(k.name, a, b, k.ab, k.ba)
         why = choice.refusals(wire, {"trace"} if k.name in replayed else (), features)
-        if len(why) == len(choice.REQUIRES):
+        if len(why) == len(choice.OFFERS):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in why.items())
             out.append(f"link {k.name}: {reasons}; try `modprobe tun`")
     return out

@@ -6,6 +6,7 @@ The order is from least to most processor time per frame. A backend is one modul
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from testbed.errors import CannotRun
 from testbed.world.live.links.base import LinkBackend, WireLink
@@ -13,22 +14,28 @@ from testbed.world.live.links.htb import Htb
 from testbed.world.live.links.netem import Netem
 from testbed.world.live.links.relay import Relay
 
-#: What each needs of the kernel, found by trying (testbed/world/live/capabilities.py TRIES).
-REQUIRES: Mapping[str, frozenset[str]] = {
-    "htb": frozenset({"veth", "htb", "ifb_mirred"}),
-    "netem": frozenset({"veth", "htb", "ifb_mirred", "netem"}),
-    "relay": frozenset({"tun"}),
-}
-_REFUSES: Mapping[str, Callable[[WireLink, Collection[str]], str]] = {
-    "htb": Htb.refuses,
-    "netem": Netem.refuses,
-    "relay": Relay.refuses,
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """requires: of the kernel, found by trying (capabilities.py TRIES). make: of a seed, for what is left to chance
+    where it is ours to draw, and of the alias that marks interfaces as the run's."""
+
+    requires: frozenset[str]
+    refuses: Callable[[WireLink, Collection[str]], str]
+    make: Callable[[int, str], LinkBackend]
+
+
+#: In the order in which they are asked.
+OFFERS: dict[str, Offer] = {
+    "htb": Offer(frozenset({"veth", "htb", "ifb_mirred"}), Htb.refuses, lambda seed, alias: Htb(alias)),
+    "netem": Offer(frozenset({"veth", "htb", "ifb_mirred", "netem"}), Netem.refuses, lambda seed, alias: Netem(alias)),
+    "relay": Offer(frozenset({"tun"}), Relay.refuses, Relay),
 }
 
 
 def offered(features: Mapping[str, bool | None]) -> list[str]:
     """The backends this kernel can run, in the order of preference. features: as probed."""
-    return [name for name, wanted in REQUIRES.items() if all(features.get(f) for f in wanted)]
+    return [name for name, offer in OFFERS.items() if all(features.get(f) for f in offer.requires)]
 
 
 def refusals(link: WireLink, needs: Collection[str], features: Mapping[str, bool | None]) -> dict[str, str]:
@@ -37,9 +44,9 @@ def refusals(link: WireLink, needs: Collection[str], features: Mapping[str, bool
     needs: fields of the shape that will change during the run, and "trace" for a packet-opportunity file.
     """
     why: dict[str, str] = {}
-    for name, wanted in REQUIRES.items():
-        missing = sorted(f for f in wanted if not features.get(f))
-        reason = f"this kernel has no {', '.join(missing)}" if missing else _REFUSES[name](link, needs)
+    for name, offer in OFFERS.items():
+        missing = sorted(f for f in offer.requires if not features.get(f))
+        reason = f"this kernel has no {', '.join(missing)}" if missing else offer.refuses(link, needs)
         if not reason:
             return why
         why[name] = reason
@@ -49,7 +56,7 @@ def refusals(link: WireLink, needs: Collection[str], features: Mapping[str, bool
 def choose(link: WireLink, needs: Collection[str], features: Mapping[str, bool | None]) -> str:
     """Name of the backend for this link; CannotRun with every backend's reason where there is none."""
     why = refusals(link, needs, features)
-    taken = next((name for name in REQUIRES if name not in why), None)
+    taken = next((name for name in OFFERS if name not in why), None)
     if taken is None:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in why.items())
         raise CannotRun(
@@ -60,7 +67,5 @@ def choose(link: WireLink, needs: Collection[str], features: Mapping[str, bool |
 
 
 def make(name: str, seed: int, alias: str) -> LinkBackend:
-    """A backend with no links yet. seed: of what is left to chance, where it is ours to draw."""
-    if name == "relay":
-        return Relay(seed, alias)
-    return Netem(alias) if name == "netem" else Htb(alias)
+    """A backend with no links yet."""
+    return OFFERS[name].make(seed, alias)

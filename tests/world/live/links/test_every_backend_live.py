@@ -35,7 +35,7 @@ PLAIN = Shape(10e6, 0.005, queue=100e3)
 @pytest.fixture(params=["netem", "relay"])
 def backend(request: pytest.FixtureRequest) -> LinkBackend:
     if request.param not in choice.offered(capabilities.features()):
-        pytest.skip(f"capability: {', '.join(sorted(choice.REQUIRES[request.param]))}")
+        pytest.skip(f"capability: {', '.join(sorted(choice.OFFERS[request.param].requires))}")
     return choice.make(request.param, 7, "shaketable.run=sktest")
 
 
