@@ -6,13 +6,14 @@ figures. Only this process writes there. A run counts once: by its folder, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from testbed.campaign import compare, table
 from testbed.campaign.campaign_file import Plan, Point
-from testbed.campaign.crew import crew, inspect, made
+from testbed.campaign.crew import inspect, made
 from testbed.campaign.folder import open_folder
 from testbed.campaign.grid import Progress, summary_of
 from testbed.campaign.identity import identity
@@ -21,6 +22,7 @@ from testbed.errors import InputError
 from testbed.record.folder import plain
 from testbed.verdict.cells import Cell
 
+Crew = AbstractContextManager[Any]  # of a client of `distributed`
 PIECE = 16  # runs in one order at most: what a lost worker costs, and how often there is news
 
 
@@ -48,14 +50,14 @@ def _is_there(folder: Path, world: str, cell: Cell) -> bool:
 
 
 def run(
-    plan: Plan, missing: list[tuple[str, Cell]], out: Path, address: str | None, workers: int, progress: Progress
+    plan: Plan, missing: list[tuple[str, Cell]], out: Path, crew: Callable[[bool], Crew], progress: Progress
 ) -> dict[tuple[str, Cell], str]:
-    """Make what is missing. Returns why a run could not be made."""
+    """Make what is missing. Returns why a run could not be made. crew: (whether runs are live) → whom to ask."""
     failed: dict[tuple[str, Cell], str] = {}
     if not missing:
         return failed
     live = any(world == "live" for world, _ in missing)
-    with crew(address, workers, live) as client:
+    with crew(live) as client:
         inspect(client, live)
         keys, orders = _orders(plan, missing)
         ended = 0

@@ -18,25 +18,28 @@ from testbed.scenario import source
 FILE = "counterexample.yaml"
 
 
-def facts(bench: Bench, found: Found, spent: int) -> dict[str, Any]:
-    """What falsify.json holds. Severities as docs/campaigns.md defines them."""
+def facts(bench: Bench, found: Found, spent: int, kinds: Mapping[str, int]) -> dict[str, Any]:
+    """What falsify.json holds. Severities as docs/campaigns.md defines them. kinds: kind → its number of targets."""
     window = Window.of(bench.scenario)
     margins = [
         {
             "kind": d.kind,
             "target": d.target,
-            "breaks_at": severity,
-            "words": d.at(1.0 if severity is None else severity).words(bench.most, window),
+            "holds_at": m.holds,
+            "breaks_at": m.breaks,
+            "words": d.at(m.holds if m.breaks is None else m.breaks).words(bench.most, window),
         }
-        for d, severity in sorted(found.margins.items())
+        for d, m in sorted(found.margins.items())
     ]
     return {
         "schema_version": 1,
         "scenario": bench.scenario.name,
+        "policy": bench.scenario.policy.name,
         "claim": bench.claim.id,
         "seeds": list(range(bench.scenario.run.seed, bench.scenario.run.seed + bench.seeds)),
         "undisturbed_slack": found.undisturbed,
         "margins": margins,
+        "by_kind": _by_kind(bench, found, kinds),
         "severity": None if found.schedule is None else total(found.schedule),
         "schedule": None if found.schedule is None else [d.words(bench.most, window) for d in found.schedule],
         "rechecked_from_seed": found.first if found.judged else None,
@@ -47,20 +50,42 @@ def facts(bench: Bench, found: Found, spent: int) -> dict[str, Any]:
     }
 
 
-def write_scenario(file: Path, bench: Bench, found: Found, out: Path) -> Path:
-    """DIR/counterexample.yaml, extending a copy of the original beside it: `verify` makes the very runs that judged."""
+def _by_kind(bench: Bench, found: Found, kinds: Mapping[str, int]) -> dict[str, dict[str, Any] | None]:
+    """Kind → its margin, that of the target that breaks first; None where the budget did not reach every target."""
+    window = Window.of(bench.scenario)
+    out: dict[str, dict[str, Any] | None] = {}
+    for kind, targets in kinds.items():
+        mine = sorted((2.0 if m.breaks is None else m.breaks, d, m) for d, m in found.margins.items() if d.kind == kind)
+        if len(mine) < targets:
+            out[kind] = None
+            continue
+        _, d, m = mine[0]
+        out[kind] = {
+            "target": "" if m.breaks is None else d.target,
+            "holds_at": m.holds,
+            "breaks_at": m.breaks,
+            "amount": d.at(m.holds).amount(bench.most, window),
+        }
+    return out
+
+
+def write_scenario(file: Path, sets: Sequence[str], bench: Bench, found: Found, out: Path) -> Path:
+    """DIR/counterexample.yaml, extending a copy of the original beside it: `verify` makes the very runs that judged.
+
+    sets: what the search changed before it began, the policy's name.
+    """
     assert found.schedule is not None and found.judged is not None
     bundle = Bundle.of(file, [()])
     bundle.unpack(out)
-    raw = source.read(file, ()).data
+    raw = source.read(file, sets).data
     index = next(i for i, c in enumerate(bench.scenario.claims) if c.id == bench.claim.id)
-    text = _text(raw, raw["claims"][index], bundle.file, bench, found)
+    text = _text(raw, raw["claims"][index], bundle.file, bench, found, bool(sets))
     write(out / FILE, text)
     load(out / FILE, ())
     return out / FILE
 
 
-def _text(raw: Mapping[str, Any], claim: Mapping[str, Any], file: str, bench: Bench, found: Found) -> str:
+def _text(raw: Mapping[str, Any], claim: Mapping[str, Any], file: str, bench: Bench, found: Found, policy: bool) -> str:
     assert found.schedule is not None and found.judged is not None
     window, faults = Window.of(bench.scenario), list(raw.get("faults", []))
     content: dict[str, Any] = {
@@ -74,6 +99,7 @@ def _text(raw: Mapping[str, Any], claim: Mapping[str, Any], file: str, bench: Be
         else:
             faults.append({"name": f"shake_{len(faults) + 1}", **d.fault(window)})
     content |= {"faults": faults} if faults else {}
+    content |= {"policy": {"name": bench.scenario.policy.name}} if policy else {}
     content["run"] = {"seed": found.first}
     content["claims"] = [{**claim, "runs": found.judged["runs"]}]
     said = _sentence([d.words(bench.most, window) for d in found.schedule])

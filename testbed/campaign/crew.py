@@ -14,10 +14,17 @@ from typing import Any
 from testbed.campaign.identity import differences, identity
 from testbed.campaign.parcel import Made, Order, carry_out
 from testbed.errors import CannotRun
+from testbed.world.live import capabilities
 
 LIVE = "LIVE"
 PATIENCE = "15 s"  # to reach a scheduler
 LAUNCH = "dask worker ADDRESS --nthreads 1"
+
+
+def quiet() -> None:
+    """What there is to say about a lost worker we say ourselves."""
+    for name in ("distributed", "tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -28,8 +35,7 @@ def crew(address: str | None, workers: int, live: bool) -> Iterator[Any]:
     """
     from distributed import Client, LocalCluster
 
-    for name in ("distributed", "tornado", "asyncio"):  # what we have to say about a lost worker we say ourselves
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    quiet()
     if address is not None:
         try:
             client = Client(address, timeout=PATIENCE, name="shaketable")
@@ -67,12 +73,29 @@ def inspect(client: Any, live: bool) -> int:
         raise CannotRun(
             "workers must be like the client, or their runs don't belong in one table:\n" + "\n".join(unlike)
         )
-    takes = [w["resources"].get(LIVE, 0) for w in workers.values()]
-    if live and not any(takes):
-        raise CannotRun(f"the plan has live runs and no worker takes any; start one: {LAUNCH} --resources {LIVE}=1")
-    if live and max(takes) > 1:
-        raise CannotRun(f"a worker declares {LIVE}={max(takes):g}: live runs go one at a time, {LIVE}=1")
+    if live:
+        _inspect_live(client, {name: w["resources"].get(LIVE, 0) for name, w in workers.items()})
     return len(workers)
+
+
+def _inspect_live(client: Any, takes: dict[str, float]) -> None:
+    """takes: worker → how many live runs at a time it says it takes."""
+    if not any(takes.values()):
+        raise CannotRun(
+            f"the plan has live runs and no worker takes any; start one: {LAUNCH} --resources {LIVE}=1"
+            " (in a host list: live)"
+        )
+    if max(takes.values()) > 1:
+        raise CannotRun(f"a worker declares {LIVE}={max(takes.values()):g}: live runs go one at a time, {LIVE}=1")
+    told = client.run(lacking, workers=[name for name, n in takes.items() if n], on_error="return")
+    unfit = [f"worker {name}: {words}" for name, words in sorted(told.items()) if words]
+    if unfit:
+        raise CannotRun("workers that declare live runs can't make any:\n" + "\n".join(unfit))
+
+
+def lacking() -> str:
+    """In a worker: what its machine lacks for live runs, "" where nothing."""
+    return "; ".join(f"{p.what} is missing: {p.why} (→ {p.mend})" for p in capabilities.problems(capabilities.probe()))
 
 
 def made(client: Any, orders: Sequence[Order]) -> Iterator[list[Made]]:

@@ -1,6 +1,7 @@
 """`testbed falsify`: the mildest disturbance that breaks a claim, searched in the twin on fixed seeds.
 
-    every disturbance alone, at full severity ─▶ those that break it: root of the slack along the severity
+    every disturbance alone, at full severity ─▶ those that break it: root of the slack along the severity, of each
+                                              │  kind that of the target that breaks first
                                               └▶ none does: the worst together, one more at a time ─▶ smaller, milder
     ─▶ on other seeds, by the rules of `verify`, harder until the claim fails there ─▶ a scenario that anyone can run
 
@@ -12,11 +13,11 @@ evolutionary search needs hundreds. That it falls along a severity is assumed; o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from testbed.campaign.severity import Disturbance, Schedule, sets_of
+from testbed.campaign.severity import DIGITS, Disturbance, Schedule, sets_of
 from testbed.scenario.model import Claim, Scenario
 from testbed.verdict import decide
 from testbed.verdict.cells import Cell, cells_of
@@ -51,6 +52,10 @@ class Bench:
             evidence = self.evidence(schedule, self._searched(), self.scenario.run.seed)
             self.slacks[schedule] = _slack(evidence)
         return self.slacks[schedule]
+
+    def alone(self) -> Iterator[Schedule]:
+        """Single disturbances that were evaluated and under which the claim holds."""
+        return (s for s, slack in self.slacks.items() if len(s) == 1 and slack >= 0)
 
     def together(self, schedules: Sequence[Schedule]) -> None:
         """Have the runs of several schedules made at once, for the workers' sake."""
@@ -87,16 +92,28 @@ def _slack(e: decide.Evidence) -> float:
     return min(sign * (x - threshold) for x in values)
 
 
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """Of one disturbance alone, both as run: the claim holds at severity `holds` and breaks at `breaks`.
+
+    breaks: None where it holds at the full severity, and `holds` is 1 then. Of the kind's mildest target they lie
+    within TOLERANCE; of another one that breaks at the full severity, `holds` is the kind's margin.
+    """
+
+    holds: float
+    breaks: float | None = None
+
+
 @dataclass(slots=True)
 class Found:
-    """What a search found. margins: per disturbance its mildest breaking severity, None: it holds at the full one.
+    """What a search found. margins: what the budget reached.
 
     schedule: the counterexample, () when the claim fails undisturbed, None without one. judged: its verdict's entry on
     other seeds. spent: the budget ended the search early. tried: what the claim held against, when nothing broke it.
     """
 
-    undisturbed: float = 0.0
-    margins: dict[Disturbance, float | None] = field(default_factory=dict)
+    undisturbed: float | None = None
+    margins: dict[Disturbance, Margin] = field(default_factory=dict)
     schedule: Schedule | None = None
     judged: dict[str, Any] | None = None
     first: int = 0
@@ -105,42 +122,75 @@ class Found:
 
 
 def falsify(bench: Bench, rays: Sequence[Disturbance], together: int, recheck: int) -> Found:
-    """rays: every disturbance at full severity. together: most at a time. recheck: fresh seeds to judge by."""
+    """rays: every disturbance at full severity. together: most at a time. recheck: fresh seeds to judge by.
+
+    Of the budget a quarter at most is kept for the judging, so that a search that was cut short is judged as well.
+    """
     found = Found()
+    claim = bench.claim.model_copy(update={"runs": recheck})
+    kept = min(2 * len(cells_of(claim, 0)), bench.budget // 4)
+    bench.budget -= kept
+    mildest_first: list[Schedule] = []
     try:
-        _search(bench, rays, together, recheck, found)
+        mildest_first = _search(bench, rays, together, found)
     except Spent:
         found.spent = True
+        mildest_first = _breaking(found)
+    bench.budget += kept
+    try:
+        for found.schedule in mildest_first:
+            if _recheck(bench, found, recheck):
+                return found
+    except Spent:
+        found.spent = True
+    found.schedule = None
     return found
 
 
-def _search(bench: Bench, rays: Sequence[Disturbance], together: int, recheck: int, found: Found) -> None:
+def _search(bench: Bench, rays: Sequence[Disturbance], together: int, found: Found) -> list[Schedule]:
+    """The schedules that break the claim, mildest first. Raises Spent; what is known by then is in `found`."""
     found.undisturbed = bench.slack(())
     if found.undisturbed < 0:
-        found.schedule = ()
-        _recheck(bench, found, recheck)
-        return
+        return [()]
     for i in range(0, len(rays), PIECE):
-        bench.together([(ray,) for ray in rays[i : i + PIECE]])
-    for ray in sorted(rays, key=lambda r: bench.slack((r,))):  # what the budget does not reach stays out of `margins`
-        found.margins[ray] = None if bench.slack((ray,)) >= 0 else _mildest(bench, (), ray)
-    breaking = sorted((s, ray) for ray, s in found.margins.items() if s is not None)
-    for severity, ray in breaking:
-        found.schedule = (ray.at(severity),)
-        if _recheck(bench, found, recheck):
-            return
-        found.schedule = None
-    if breaking:
-        return
+        piece = [(ray,) for ray in rays[i : i + PIECE]]
+        bench.together(piece)
+        found.margins |= {s[0]: Margin(1.0) if bench.slack(s) >= 0 else Margin(0.0, 1.0) for s in piece}
+    for kind in dict.fromkeys(ray.kind for ray in rays):
+        margins_of_kind(bench, [ray for ray in rays if ray.kind == kind], found)
+    if alone := _breaking(found):
+        return alone
     worst = sorted(rays, key=lambda r: bench.slack((r,)))
+    found.tried = tuple(worst[:1])
     for n in range(2, min(together, len(worst)) + 1):
         found.tried = tuple(worst[:n])
         if bench.slack(found.tried) < 0:
-            found.schedule = minimised(bench.slack, found.tried)
-            if not _recheck(bench, found, recheck):
-                found.schedule = None
-            return
-    found.tried = found.tried or tuple(worst[:1])
+            return [minimised(bench.slack, found.tried)]
+    return []
+
+
+def _breaking(found: Found) -> list[Schedule]:
+    """Single disturbances, mildest first."""
+    broken = sorted((m.breaks, ray) for ray, m in found.margins.items() if m.breaks is not None)
+    return [(ray.at(severity),) for severity, ray in broken]
+
+
+def margins_of_kind(bench: Bench, rays: Sequence[Disturbance], found: Found) -> None:
+    """The root along the kind's worst target; another target is searched only where it breaks below that.
+
+    That slack falls along a severity is taken for granted here too, so a target that holds at the margin is done.
+    """
+    least = 1.0
+    for ray in sorted(rays, key=lambda r: bench.slack((r,))):
+        if found.margins[ray].breaks is None:
+            continue
+        below = round(least - TOLERANCE, DIGITS)
+        if least < 1.0 and (below <= 0 or bench.slack((ray.at(below),)) >= 0):
+            found.margins[ray] = Margin(max(below, 0.0), 1.0)
+            continue
+        least = _mildest(bench, (), ray.at(below if least < 1.0 else 1.0))
+        held = [d.severity for (d,) in bench.alone() if (d.kind, d.target) == (ray.kind, ray.target)]
+        found.margins[ray] = Margin(max((s for s in held if s < least), default=0.0), least)
 
 
 def _mildest(bench: Bench, others: Schedule, ray: Disturbance) -> float:

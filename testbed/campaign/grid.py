@@ -135,23 +135,26 @@ def run_group_whole(jobs: Sequence[Job]) -> list[Outcome]:
 
 
 def run_group(
-    jobs: Sequence[Job], known: MutableMapping[bytes, Placement] | None = None, listener: Watcher | None = None
+    jobs: Sequence[Job],
+    known: MutableMapping[bytes, Placement] | None = None,
+    listener: Watcher | None = None,
+    bound: bool = True,
 ) -> Iterable[Outcome]:
     """Runs that share a seed, one after the other. known: placements of earlier groups, and of later ones after it.
 
-    listener: gets a live run's status after each slot.
+    listener: gets a live run's status after each slot. bound: whether their summaries hold the fluid bound.
     """
     placements: MutableMapping[bytes, Placement] = {} if known is None else known
     for job in jobs:
         try:
-            _one(job, placements, listener)
+            _one(job, placements, listener, bound)
         except ShaketableError as error:
             yield Outcome(job, str(error))
         else:
             yield Outcome(job)
 
 
-def _one(job: Job, placements: MutableMapping[bytes, Placement], listener: Watcher | None) -> None:
+def _one(job: Job, placements: MutableMapping[bytes, Placement], listener: Watcher | None, bound: bool) -> None:
     prepared = prepare(job.file, job.sets, job.world, remembering(placements))
     if is_complete(job.folder, prepared):
         return
@@ -161,7 +164,7 @@ def _one(job: Job, placements: MutableMapping[bytes, Placement], listener: Watch
     if problems := inabilities(prepared, world):
         raise CannotRun(f"the {job.world} world can't run this: {'; '.join(problems)}")
     watch = _unwatched if listener is None or job.world != "live" else partial(listener, job)
-    summary = execute(prepared, world, job.folder, bins(), watch, _quiet, run_id, latest=False)
+    summary = execute(prepared, world, job.folder, bins(), watch, _quiet, run_id, latest=False, bound=bound)
     if INTERRUPTED in summary["invalid_because"]:  # whole, but no run to build on; and the rest was not wanted either
         shutil.rmtree(job.folder)
         raise KeyboardInterrupt

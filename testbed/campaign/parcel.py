@@ -70,12 +70,16 @@ def _shipped(file: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Runs of one world that share their placement: (key, cell) each. ours: the client's identity."""
+    """Runs of one world that share their placement: (key, cell) each. ours: the client's identity.
+
+    bound: whether the fluid bound is wanted too; a search that asks a summary one question does without.
+    """
 
     bundle: Bundle
     world: str
     runs: tuple[tuple[str, Cell], ...]
     ours: dict[str, str]
+    bound: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def _twin(file: Path, order: Order, folder: Path) -> Iterator[Made]:
     jobs = [Job(file, cell, order.world, folder / "runs" / key) for key, cell in order.runs]
     if len(_placements) > REMEMBERED:
         _placements.clear()
-    for (key, _), outcome in zip(order.runs, run_group(jobs, _placements), strict=True):
+    for (key, _), outcome in zip(order.runs, run_group(jobs, _placements, order.bound), strict=True):
         yield _packed(key, outcome.job.folder, outcome.error, folder)
 
 

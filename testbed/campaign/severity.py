@@ -61,6 +61,16 @@ class Disturbance:
         entry = {"kind": self.kind, "target": self.target, **times, "overlap": True}
         return entry | ({"with": parameters} if parameters else {})
 
+    def amount(self, most: float, window: Window) -> str:
+        """The severity in the kind's own unit, as short as a figure needs it."""
+        if self.kind == "load":
+            return f"{self.load_factor(most):.2g} ×"
+        if self.kind == "bandwidth_drop":
+            return f"−{self.severity * (1.0 - LEAST_KEPT):.0%}"
+        if self.kind == "load_spike":
+            return f"{1.0 + self.severity * (MOST_SPIKE - 1.0):.2g} ×"
+        return f"{window.length * self.severity:.2g} s"
+
     def words(self, most: float, window: Window) -> str:
         """For a person."""
         if self.kind == "load":

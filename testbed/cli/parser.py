@@ -128,10 +128,15 @@ def parser() -> Parser:
 
 
 def _many_runs(words: Any) -> None:
-    """campaign, falsify: on many workers."""
+    """campaign, falsify, margins: on many workers."""
     c = _word(words, "campaign", do.campaign, "one scenario over settings, policies, seeds and worlds, on many workers")
     c.add_argument("file", type=Path, metavar="FILE")
     c.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://HOST:PORT (default: workers here)")
+    c.add_argument(
+        "--hosts", type=Path, metavar="FILE", help="machines to work over SSH, one a line: user@host workers=N"
+    )
+    c.add_argument("--key", type=Path, metavar="FILE", help="a private key for them (default: the agent, then ~/.ssh)")
+    c.add_argument("--known-hosts", type=Path, metavar="FILE", help="believed instead of ~/.ssh/known_hosts")
     c.add_argument("--workers", type=_positive, metavar="N", help="processes here (default: one per core)")
     c.add_argument("--resume", action="store_true", help="carry on the campaign that DIR holds")
     c.add_argument("--out", type=Path, metavar="DIR", required=True, help="runs, results.parquet and page go here")
@@ -140,15 +145,29 @@ def _many_runs(words: Any) -> None:
     c = _word(words, "falsify", do.falsify, "the mildest disturbance that breaks a claim, searched in the twin")
     c.add_argument("file", type=Path, metavar="FILE")
     c.add_argument("--claim", metavar="ID", help="which of the scenario's claims (default: the first)")
+    c.add_argument("--policy", metavar="NAME", help="instead of the scenario's policy")
+    _effort(c)
+    c.add_argument("--confirm", action="store_true", help="run the counterexample live, once")
+    c.add_argument("--out", type=Path, metavar="DIR", help="counterexample (default results/falsify-NAME-TIME)")
+
+    c = _word(
+        words, "margins", do.margins, "up to which disturbance claims hold, by kind and policy: a figure and a page"
+    )
+    c.add_argument("files", nargs="*", type=Path, metavar="FILE", help="first claim of each (default: scenarios/claims)")
+    c.add_argument("--policies", metavar="A,B", help="instead of each scenario's own policy")
+    _effort(c)
+    c.add_argument("--out", type=Path, metavar="DIR", required=True, help="searches, margins.json, figure, page go here")
+
+
+def _effort(c: argparse.ArgumentParser) -> None:
+    """What a search may disturb, and what it may cost."""
     c.add_argument("--kinds", metavar="A,B", help="what may disturb (default: all; see docs/campaigns.md)")
     c.add_argument("--together", type=_positive, default=2, metavar="N", help="disturbances at a time (default 2)")
     c.add_argument("--load-up-to", type=float, default=4.0, metavar="K", help="largest factor on the load (default 4)")
     c.add_argument("--seeds", type=_positive, default=3, metavar="N", help="to search on (default 3)")
     c.add_argument("--recheck", type=_positive, default=10, metavar="N", help="other seeds to judge by (default 10)")
-    c.add_argument("--budget", type=_positive, default=400, metavar="N", help="twin runs at most (default 400)")
+    c.add_argument("--budget", type=_positive, default=1500, metavar="N", help="twin runs at most (default 1500)")
     c.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
-    c.add_argument("--confirm", action="store_true", help="run the counterexample live, once")
-    c.add_argument("--out", type=Path, metavar="DIR", help="counterexample (default results/falsify-NAME-TIME)")
 
 
 def _hands_on(words: Any) -> None:

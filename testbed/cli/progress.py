@@ -118,3 +118,15 @@ def placing(progress: Progress) -> Place:
         return placement
 
     return place
+
+
+class Budget(Progress):
+    """Of a search, which may end before its budget does: (runs made, at most how many, words on the last ones)."""
+
+    def line(self) -> str:
+        """ "[40 of at most 1500] load=2  at most 5 min left"."""
+        if not self._total:
+            return super().line()
+        since = time.monotonic() - self._begun
+        left = _left(since / self._ended * (self._total - self._ended)) if self._ended else ""
+        return f"[{int(self._ended)} of at most {self._total}] {self._what}{left.replace('  ', '  at most ', 1)}"

@@ -144,8 +144,13 @@ def agree(arguments: argparse.Namespace) -> int:
 def campaign(arguments: argparse.Namespace) -> int:
     from testbed.cli.campaign import make_campaign
 
-    a = arguments
-    return make_campaign(a.file, a.scheduler, a.workers, a.resume, a.out, a.json)
+    return make_campaign(arguments)
+
+
+def margins(arguments: argparse.Namespace) -> int:
+    from testbed.cli.margins import draw_margins
+
+    return draw_margins(arguments)
 
 
 def falsify(arguments: argparse.Namespace) -> int:

@@ -75,6 +75,7 @@ def execute(
     latest: bool = True,
     observations: bool | None = None,
     hands: Hands | None = None,
+    bound: bool = True,
 ) -> dict[str, Any]:
     """Run it. Returns the summary, which also lies in `out`. Raises ShaketableError where it could not run.
 
@@ -82,7 +83,8 @@ def execute(
     latest: whether the link of that name beside `out` is to point there and the page is the whole one; not for one run
     among many.
     observations: whether what the policy was shown is written too (`testbed replay`); None: in a world whose runs can't
-    be had again. hands: who may work on it meanwhile, and end it.
+    be had again. hands: who may work on it meanwhile, and end it. bound: solve for the fluid bound, which takes as long
+    as a short twin run.
     """
     loops.ready()  # now, so that no slot of the run waits for it
     keep = prepared.world not in SIMULATED if observations is None else observations
@@ -136,7 +138,7 @@ def execute(
             raise CannotRun(folder.lost)
         summary = summaries.build(
             prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured,
-            prepared.tracks(bins),
+            prepared.tracks(bins), bound,
         )  # fmt: skip
         _write(folder, prepared, loop.journey, summary, {**measured, **inputs(prepared, bins)}, run_id, latest)
     return summary

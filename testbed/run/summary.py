@@ -25,9 +25,9 @@ LINK_ERROR = 0.15  # share of the configured bandwidth
 
 def build(
     prepared: Prepared, journey: Journey, placement: Placement, placement_s: float, faults: list[dict[str, Any]],
-    world: Mapping[str, Any], tracks: Sequence[Track],
+    world: Mapping[str, Any], tracks: Sequence[Track], bound: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
-    """The whole summary. world: World.measures(). tracks: the bandwidth played."""
+    """The whole summary. world: World.measures(). tracks: the bandwidth played. bound: solve for the fluid bound."""
     run = prepared.scenario.run
     start, end = run.warmup, run.warmup + run.duration
     everything = journey.tasks.rows()
@@ -46,7 +46,7 @@ def build(
         **measures.counts(rows),
         "on_time_rate": measures.on_time_rate(rows),
         "on_time_rate_by_type": rates,
-        "fluid_bound": _fluid_bound(prepared, journey, tracks),
+        "fluid_bound": _fluid_bound(prepared, journey, tracks) if bound else None,
         "on_time_rate_after_fault": _after_faults(rows, faults, end),
         "recovery": recovery(everything, faults, journey.told, end),
         "latency_s": latencies,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import shutil
 import socket
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +24,8 @@ from testbed.vm.host import Host, Keys
 CONNECT_S = 15.0  # for each of: TCP, the banner, the authentication
 ALIVE_S = 15  # between signs of life, so that a dead host is noticed
 BLOCK = 1 << 16
+END_S = 10.0  # for a command to end in order
+KEPT_LINES = 200
 SHIP = ("/etc/ssh/ssh_known_hosts", "~/.ssh/known_hosts")
 INTERRUPT = b"\x03"  # what Ctrl-C types
 
@@ -61,6 +66,59 @@ class Sink:
     def write(self, data: bytes) -> int:
         self.channel.sendall(data)
         return len(data)
+
+
+class Held:
+    """A command that goes on there until the block ends, or the connection: its terminal goes with it.
+
+    What it says is read by a thread, of which the last lines are kept.
+    """
+
+    def __init__(self, host: Host, channel: paramiko.Channel, stack: ExitStack) -> None:
+        self.host, self._channel, self._stack = host, channel, stack
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._news = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, name=f"ssh {host}", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends it as Ctrl-C does, and waits a while for it to be gone."""
+        with suppress(OSError):
+            self._channel.send(INTERRUPT)
+            self._reader.join(END_S)
+        self._stack.close()
+
+    def until(self, wanted: re.Pattern[str], seconds: float) -> str:
+        """The first group of the first line that has it. Raises CannotRun when the command ends, or time passes."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or any(map(wanted.search, self._lines)), seconds)
+            for line in self._lines:
+                if found := wanted.search(line):
+                    return found[1]
+        raise CannotRun(f"{self.host}: what was started there did not say that it is ready: {self.last()}")
+
+    def check(self) -> None:
+        """Raises CannotRun where it has ended."""
+        if self._ended:
+            raise CannotRun(f"{self.host}: what was started there has ended: {self.last()}")
+
+    def last(self) -> str:
+        """What it said last."""
+        return next((line for line in reversed(self._lines) if line), "nothing")
+
+    def _read(self) -> None:
+        with suppress(OSError), self._channel.makefile("rb") as lines:
+            for line in lines:
+                with self._news:
+                    self._lines.append(line.decode(errors="replace").strip())
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
 
 
 class Connection:
@@ -120,6 +178,11 @@ class Connection:
                         raise
                     interrupted = True
                     channel.send(INTERRUPT)
+
+    def hold(self, command: str) -> Held:
+        """A command that goes on meanwhile, with a dumb terminal of its own."""
+        stack = ExitStack()
+        return Held(self.host, stack.enter_context(self._channel(command, terminal=False)), stack)
 
     @contextmanager
     def _channel(self, command: str, terminal: bool | None = None) -> Iterator[paramiko.Channel]:

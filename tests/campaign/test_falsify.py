@@ -7,10 +7,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from testbed.campaign.falsify import TOLERANCE, mildest, minimised
+from testbed.campaign.falsify import TOLERANCE, Bench, Found, Margin, margins_of_kind, mildest, minimised
 from testbed.campaign.severity import Disturbance, Schedule, total
 from testbed.cli import main
 from testbed.run.prepare import load
@@ -140,7 +141,10 @@ def test_a_single_point_of_failure_is_found(file: Path) -> None:
 def test_a_claim_that_holds_has_a_margin(file: Path, capsys: Any) -> None:
     code, found = falsify(file, "--kinds", "load", "--claim", "lost", "--load-up-to", "3")
     assert code == 0 and found["schedule"] is None
-    assert found["margins"] == [{"kind": "load", "target": "", "breaks_at": None, "words": "3.00 × load"}]
+    assert found["margins"] == [
+        {"kind": "load", "target": "", "holds_at": 1.0, "breaks_at": None, "words": "3.00 × load"}
+    ]
+    assert found["by_kind"] == {"load": {"target": "", "holds_at": 1.0, "breaks_at": None, "amount": "3 ×"}}
     assert "holds up to 3.00 × load" in capsys.readouterr().out
 
 
@@ -160,3 +164,68 @@ def test_a_budget_that_is_spent_is_no_verdict(file: Path) -> None:
 def test_bad_input(file: Path, more: tuple[str, ...], said: str, capsys: Any) -> None:
     assert main(["falsify", str(file), "--out", str(file.parent / "out"), *more]) == 2
     assert said in capsys.readouterr().err and not (file.parent / "out").exists()
+
+
+def test_margins_draw_every_claim_and_policy(file: Path, capsys: Any) -> None:
+    """By kind the target that breaks first; the same search, called again, is not made again."""
+    words = [
+        "margins",
+        str(file),
+        "--policies",
+        "static,nothing",
+        "--kinds",
+        "bandwidth_drop,load",
+        "--load-up-to",
+        "2",
+    ]
+    words += ["--seeds", "2", "--recheck", "3", "--workers", "1", "--out", str(file.parent / "margins")]
+    assert main(words) == 0
+    out = file.parent / "margins"
+    found = json.loads((out / "margins.json").read_text())
+    static, nothing = found["rows"]
+    assert (static["policy"], nothing["policy"]) == ("static", "nothing")
+    keep = TRANSFER_S / (0.220 - REST_S)
+    narrowed = static["by_kind"]["bandwidth_drop"]
+    assert narrowed["target"] == "s1--s2" and static["outcome"] == "counterexample"
+    assert narrowed["holds_at"] <= (1 - keep) / 0.98 + TOLERANCE / 2 <= narrowed["breaks_at"] + TOLERANCE
+    assert static["by_kind"]["load"]["amount"] == "2 ×" and static["by_kind"]["load"]["breaks_at"] is None
+    drawn = ElementTree.fromstring((out / "margins.svg").read_text())
+    said = "".join(drawn.itertext())
+    assert narrowed["amount"] in said and "≥ 2 ×" in said
+    page = (out / "index.html").read_text()
+    assert "trunk/static/counterexample.yaml" in page and "<script" not in page
+    assert (out / "margins.md").read_text().count("\n") == 4
+    times = {f: f.stat().st_mtime_ns for f in out.rglob("falsify.json")}
+    assert len(times) == 2 and main(words) == 0
+    assert {f: f.stat().st_mtime_ns for f in out.rglob("falsify.json")} == times
+    assert main([*words, "--policies", "static,static"]) == 2
+    assert "their searches would mix" in capsys.readouterr().err
+
+
+def test_of_two_targets_the_one_that_breaks_first_is_the_margin() -> None:
+    """The second is searched only below the first one's root; both were run at what is said of them."""
+    roots = {"a": 0.8, "b": 0.3, "c": 2.0, "d": 0.82}
+    bench = Imagined(lambda d: roots[d.target] - d.severity)
+    rays = [Disturbance("load_spike", t) for t in "abcd"]
+    found = Found(margins={r: Margin(1.0) if bench.slack((r,)) >= 0 else Margin(0.0, 1.0) for r in rays})
+    margins_of_kind(bench, rays, found)
+    margins = {r.target: m for r, m in found.margins.items()}
+    assert margins["c"] == Margin(1.0)
+    assert margins["b"].breaks is not None and 0.3 < margins["b"].breaks <= 0.3 + TOLERANCE
+    assert margins["b"].breaks - margins["b"].holds <= TOLERANCE and margins["b"].holds <= 0.3
+    for other in "ad":
+        assert margins[other].holds <= 0.3 < roots[other] and margins[other].breaks == 1.0
+    assert len(bench.slacks) < 20
+
+
+class Imagined(Bench):
+    """A bench whose slack is a formula of the only disturbance."""
+
+    def __init__(self, formula: Callable[[Disturbance], float]) -> None:
+        self.formula = formula
+        self.slacks = {(): 1.0}
+
+    def slack(self, schedule: Schedule) -> float:
+        if schedule:
+            self.slacks[schedule] = self.formula(schedule[0])
+        return self.slacks[schedule]

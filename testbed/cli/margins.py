@@ -1,0 +1,87 @@
+"""`testbed margins`: one search per file and policy, one figure of them all."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from testbed.campaign.campaign_file import SCENARIOS
+from testbed.campaign.crew import crew
+from testbed.campaign.folder import write
+from testbed.campaign.hunt import RECORD, Hunt, hunt
+from testbed.cli.falsify import effort, tell
+from testbed.cli.progress import Budget
+from testbed.errors import InputError
+from testbed.report.margins import figure, page, table
+
+OUTCOMES = {0: "holds", 1: "counterexample", 3: "unknown"}
+
+
+def draw_margins(a: argparse.Namespace) -> int:
+    """0 when each search ended with a margin or a counterexample, 3 otherwise. What DIR holds already is kept."""
+    files = a.files or sorted((SCENARIOS / "claims").glob("*.yaml"))
+    hunts = _hunts(files, [p.strip() for p in a.policies.split(",") if p.strip()] if a.policies else [None], a)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{len(hunts)} searches, at most {a.budget} twin runs each; records: {a.out}")
+    rows = []
+    with crew(None, a.workers or len(os.sched_getaffinity(0)), live=False) as client:
+        for i, h in enumerate(hunts):
+            folder = Path(a.out) / h.file.stem / h.scenario.policy.name
+            console.print(f"({i + 1} of {len(hunts)}) {h.file.stem}: {h.claim.id}, {h.scenario.policy.name}")
+            rows.append(_row(h, folder, _kept(h, folder) or _searched(client, h, folder, console)))
+            _write(Path(a.out), a, rows)  # now, so that a search that is cut short leaves what there is
+    console.print(f"page: {Path(a.out) / 'index.html'}")
+    return 3 if any(r["outcome"] == "unknown" for r in rows) else 0
+
+
+def _hunts(files: list[Path], policies: list[Any], a: argparse.Namespace) -> list[Hunt]:
+    """A claim that compares with a policy is not asked of that very policy. Raises InputError."""
+    hunts = [Hunt.of(file, None, policy, effort(a)) for file in files for policy in policies]
+    hunts = [h for h in hunts if not h.claim.against or h.claim.against.policy != h.scenario.policy.name]
+    names = [(h.file.stem, h.scenario.policy.name) for h in hunts]
+    if len(set(names)) < len(names):
+        raise InputError("two of the files have one name, or a policy stands there twice; their searches would mix")
+    if not hunts:
+        raise InputError("margins: there is no claim to search for; name scenarios that make one")
+    return hunts
+
+
+def _kept(h: Hunt, folder: Path) -> dict[str, Any] | None:
+    """Of an earlier call, which was the same search."""
+    try:
+        plan = json.loads((folder / "plan.json").read_text())
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+    return record if plan.get("sha256") == h.plan()["sha256"] else None
+
+
+def _searched(client: Any, h: Hunt, folder: Path, console: Console) -> dict[str, Any]:
+    caught = hunt(client, h, folder, Budget(console))
+    tell(console, caught)
+    return caught.record
+
+
+def _row(h: Hunt, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    judged = record["judged"] or {}
+    return {
+        "file": h.file.stem,
+        "question": h.scenario.question,
+        "folder": f"{h.file.stem}/{h.scenario.policy.name}",
+        "outcome": OUTCOMES[record["exit_code"]],
+        "estimate": judged.get("estimate"),
+        **record,
+    }
+
+
+def _write(out: Path, a: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    found = {"schema_version": 1, "load_up_to": a.load_up_to, "seeds": a.seeds, "recheck": a.recheck, "rows": rows}
+    write(out / "margins.json", json.dumps(found, indent=1) + "\n")
+    write(out / "margins.svg", figure(found, alone=True) + "\n")
+    write(out / "margins.md", table(found))
+    write(out / "index.html", page(found))
