@@ -27,7 +27,7 @@ FORSAKEN = "60 s"  # without a scheduler a worker waits so long for another one
 SCHEDULER = re.compile(r"Scheduler at:\s+(\S+)")
 #: A signal that ends the shell ends the process, too, and then what it left on the disk.
 SCRIPT = """cd {folder} && d={scratch} && trap 'exit 1' HUP INT TERM && trap 'kill $p; wait $p; rm -rf "$d"' EXIT
-env {environment} .venv/bin/python -m {command} --protocol tls --no-dashboard {keys} & p=$!
+env TMPDIR=$d {environment} .venv/bin/python -m {command} --protocol tls --no-dashboard {keys} & p=$!
 wait $p"""
 
 

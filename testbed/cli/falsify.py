@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from testbed.campaign.crew import crew
-from testbed.campaign.hunt import Caught, Effort, Hunt, hunt
+from testbed.campaign.folder import write
+from testbed.campaign.hunt import RECORD, Caught, Effort, Hunt, hunt
 from testbed.campaign.severity import KINDS, Disturbance, Window
 from testbed.catalogue import nearest
 from testbed.cli.progress import Budget
 from testbed.errors import InputError
+from testbed.run.prepare import load
+from testbed.scenario.model import Scenario
+from testbed.verdict.cells import cells_of
+from testbed.verdict.decide import gather
 
 
 def falsify_claim(a: argparse.Namespace) -> int:
@@ -34,7 +41,7 @@ def falsify_claim(a: argparse.Namespace) -> int:
             f"counterexample: {caught.file}; `testbed verify {caught.file} --in twin` makes the runs that judged it"
         )
         if a.confirm:
-            _confirm(caught.file, out, console)
+            _confirm(caught, out, console)
     return caught.code
 
 
@@ -81,8 +88,29 @@ def tell(console: Console, caught: Caught) -> None:
         console.print(f"{bench.claim.id}: what breaks it on the search's seeds does not fail on others")
 
 
-def _confirm(file: Path, out: Path, console: Console) -> None:
+def _confirm(caught: Caught, out: Path, console: Console) -> None:
+    """One live run of the counterexample; what it says of the claim goes to falsify.json, too."""
     from testbed.cli.run import run_once
 
+    assert caught.file is not None
     console.print("confirming live")
-    run_once(file, [], "live", out / "live", False, False)
+    run_once(caught.file, [], "live", out / "live", False, False)
+    confirmed = confirmation(load(caught.file, ()), json.loads((out / "live" / "summary.json").read_text()))
+    console.print(f"live: {confirmed['words']}")
+    write(out / RECORD, json.dumps({**caught.record, "confirmed": confirmed}, indent=1) + "\n")
+
+
+def confirmation(scenario: Scenario, summary: dict[str, Any]) -> dict[str, Any]:
+    """What one run of a counterexample says of its only claim. breaks: None where a single run can't say it."""
+    claim = scenario.claims[0].model_copy(update={"runs": 1})
+    cells = cells_of(claim, scenario.run.seed)
+    if len(cells) > 1 or cells[0].sets:
+        return {"breaks": None, "words": "the claim is made of several settings, one run does not decide it"}
+    evidence = gather(claim, scenario.run.seed, lambda cell: summary)
+    if evidence.doubts:
+        return {"breaks": None, "words": f"unknown, {'; '.join(evidence.doubts)}"}
+    (value,) = evidence.questions[0].values
+    breaks = value < claim.at_least if claim.at_least is not None else value > (claim.at_most or 0.0)
+    wanted = f"at least {claim.at_least:g}" if claim.at_least is not None else f"at most {claim.at_most:g}"
+    words = f"{claim.metric} {value:.4g}, wanted {wanted}: {'it breaks here, too' if breaks else 'it holds here'}"
+    return {"breaks": breaks, "estimate": value, "words": words}

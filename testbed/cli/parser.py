@@ -153,10 +153,14 @@ def _many_runs(words: Any) -> None:
     c = _word(
         words, "margins", do.margins, "up to which disturbance claims hold, by kind and policy: a figure and a page"
     )
-    c.add_argument("files", nargs="*", type=Path, metavar="FILE", help="first claim of each (default: scenarios/claims)")
+    c.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="first claim of each (default: scenarios/claims)"
+    )
     c.add_argument("--policies", metavar="A,B", help="instead of each scenario's own policy")
     _effort(c)
-    c.add_argument("--out", type=Path, metavar="DIR", required=True, help="searches, margins.json, figure, page go here")
+    c.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="searches, margins.json, figure, page go here"
+    )
 
 
 def _effort(c: argparse.ArgumentParser) -> None:

@@ -172,6 +172,39 @@ def test_a_scheduler_of_ones_own(folder: Path, undisturbed: dict[str, bytes], ca
     assert products(folder) == undisturbed
 
 
+def test_a_live_worker_that_can_t_make_live_runs_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (folder / "small.yaml").write_text(CAMPAIGN + "worlds: [live]\n")
+    monkeypatch.setenv("PATH", str(folder))
+    assert campaign(folder) == 4
+    said = capsys.readouterr().err
+    assert "workers that declare live runs can't make any" in said and "ovs-vsctl is missing" in said
+    assert not finished(folder) and not (folder / "out" / "runs").exists(), "told before the first run"
+
+
+@pytest.mark.live
+@pytest.mark.long
+def test_ten_live_runs_on_one_worker(tmp_path: Path, capsys: Any) -> None:
+    """tests/live_run/ten.yaml, its client killed once on the way."""
+    file = ROOT / "tests" / "live_run" / "ten.yaml"
+    words = ["campaign", str(file), "--out", str(tmp_path / "out")]
+    with running("-m", "testbed.cli", *words) as process:
+        wait(lambda: finished(tmp_path), process)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        psutil.wait_procs(workers)
+    before = {f: f.stat().st_mtime_ns for f in finished(tmp_path)}
+    assert main([*words, "--resume"]) == 0
+    assert len(finished(tmp_path)) == 10 and all(f.stat().st_mtime_ns == at for f, at in before.items())
+    table = pyarrow.parquet.read_table(tmp_path / "out" / "results.parquet")
+    assert table["world"].to_pylist() == ["live"] * 10 and set(table["error"].to_pylist()) == {None}
+    offered = table["tasks.offered"].to_pylist()
+    parts = [table[f"tasks.{p}"].to_pylist() for p in ("on_time", "late", "lost")]
+    assert offered == [sum(row) for row in zip(*parts, strict=True)]
+
+
 def test_a_changed_plan_is_refused(folder: Path, capsys: Any) -> None:
     tiny = CAMPAIGN.replace("count: 3", "count: 1")
     (folder / "small.yaml").write_text(tiny)

@@ -14,6 +14,7 @@ import pytest
 from testbed.campaign.falsify import TOLERANCE, Bench, Found, Margin, margins_of_kind, mildest, minimised
 from testbed.campaign.severity import Disturbance, Schedule, total
 from testbed.cli import main
+from testbed.cli.falsify import confirmation
 from testbed.run.prepare import load
 
 #: All work is behind the only trunk. A task's 1 MB crosses it at `rate`; the rest of its time is small and known.
@@ -229,3 +230,15 @@ class Imagined(Bench):
         if schedule:
             self.slacks[schedule] = self.formula(schedule[0])
         return self.slacks[schedule]
+
+
+@pytest.mark.parametrize(
+    ("summary", "breaks"),
+    [
+        ({"valid": True, "on_time_rate": 0.69}, True),
+        ({"valid": True, "on_time_rate": 0.7}, False),
+        ({"valid": False, "invalid_because": ["the machine was overloaded"], "on_time_rate": 0.1}, None),
+    ],
+)
+def test_what_one_live_run_confirms(file: Path, summary: dict[str, Any], breaks: bool | None) -> None:
+    assert confirmation(load(file, ()), {"seed": 1, **summary})["breaks"] is breaks
