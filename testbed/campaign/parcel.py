@@ -106,7 +106,7 @@ def _twin(file: Path, order: Order, folder: Path) -> Iterator[Made]:
     jobs = [Job(file, cell, order.world, folder / "runs" / key) for key, cell in order.runs]
     if len(_placements) > REMEMBERED:
         _placements.clear()
-    for (key, _), outcome in zip(order.runs, run_group(jobs, _placements, order.bound), strict=True):
+    for (key, _), outcome in zip(order.runs, run_group(jobs, _placements, bound=order.bound), strict=True):
         yield _packed(key, outcome.job.folder, outcome.error, folder)
 
 

@@ -17,7 +17,7 @@ from testbed.campaign.folder import write
 from testbed.campaign.hunt import RECORD, Caught, Effort, Hunt, hunt
 from testbed.campaign.severity import KINDS, Disturbance, Window
 from testbed.catalogue import nearest
-from testbed.cli.progress import Budget
+from testbed.cli.progress import Budget, stderr, stdout
 from testbed.errors import InputError
 from testbed.run.prepare import load
 from testbed.scenario.model import Scenario
@@ -29,13 +29,15 @@ def falsify_claim(a: argparse.Namespace) -> int:
     """0: no disturbance of the budget breaks it · 1: a counterexample · 3: neither could be said."""
     h = Hunt.of(a.file, a.claim, a.policy, effort(a))
     out = a.out or Path("results") / f"falsify-{a.file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(
+    console = stdout()
+    stderr().print(
         f"{len(h.rays())} disturbances against claim {h.claim.id}, at most {a.budget} twin runs; records: {out}"
     )
-    with crew(None, a.workers or len(os.sched_getaffinity(0)), live=False) as client:
-        caught = hunt(client, h, out, Budget(console))
-    tell(console, caught)
+    with Budget() as progress:
+        progress.now("starting the workers")
+        with crew(None, a.workers or len(os.sched_getaffinity(0)), live=False) as client:
+            caught = hunt(client, h, out, progress)
+    sentences(console, caught)
     if caught.file is not None:
         console.print(
             f"counterexample: {caught.file}; `testbed verify {caught.file} --in twin` makes the runs that judged it"
@@ -62,7 +64,7 @@ def _kinds(listed: str | None) -> list[str]:
     return kinds
 
 
-def tell(console: Console, caught: Caught) -> None:
+def sentences(console: Console, caught: Caught) -> None:
     """The margins and the outcome in sentences."""
     bench, found = caught.bench, caught.found
     window = Window.of(bench.scenario)

@@ -8,14 +8,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from testbed.campaign.campaign_file import SCENARIOS
 from testbed.campaign.crew import crew
 from testbed.campaign.folder import write
 from testbed.campaign.hunt import RECORD, Hunt, hunt
-from testbed.cli.falsify import effort, tell
-from testbed.cli.progress import Budget
+from testbed.cli.falsify import effort, sentences
+from testbed.cli.progress import Budget, Progress, stderr, tell
 from testbed.errors import InputError
 from testbed.report.margins import figure, page, table
 
@@ -26,16 +24,16 @@ def draw_margins(a: argparse.Namespace) -> int:
     """0 when each search ended with a margin or a counterexample, 3 otherwise. What DIR holds already is kept."""
     files = a.files or sorted((SCENARIOS / "claims").glob("*.yaml"))
     hunts = _hunts(files, [p.strip() for p in a.policies.split(",") if p.strip()] if a.policies else [None], a)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = stderr()
     console.print(f"{len(hunts)} searches, at most {a.budget} twin runs each; records: {a.out}")
     rows = []
-    with crew(None, a.workers or len(os.sched_getaffinity(0)), live=False) as client:
+    with Budget() as progress, crew(None, a.workers or len(os.sched_getaffinity(0)), live=False) as client:
         for i, h in enumerate(hunts):
             folder = Path(a.out) / h.file.stem / h.scenario.policy.name
             console.print(f"({i + 1} of {len(hunts)}) {h.file.stem}: {h.claim.id}, {h.scenario.policy.name}")
-            rows.append(_row(h, folder, _kept(h, folder) or _searched(client, h, folder, console)))
+            rows.append(_row(h, folder, _kept(h, folder) or _searched(client, h, folder, progress)))
             _write(Path(a.out), a, rows)  # now, so that a search that is cut short leaves what there is
-    console.print(f"page: {Path(a.out) / 'index.html'}")
+    tell(f"page: {Path(a.out) / 'index.html'}")
     return 3 if any(r["outcome"] == "unknown" for r in rows) else 0
 
 
@@ -61,9 +59,10 @@ def _kept(h: Hunt, folder: Path) -> dict[str, Any] | None:
     return record if plan.get("sha256") == h.plan()["sha256"] else None
 
 
-def _searched(client: Any, h: Hunt, folder: Path, console: Console) -> dict[str, Any]:
-    caught = hunt(client, h, folder, Budget(console))
-    tell(console, caught)
+def _searched(client: Any, h: Hunt, folder: Path, progress: Progress) -> dict[str, Any]:
+    progress.now("searching")
+    caught = hunt(client, h, folder, progress)
+    sentences(progress.console, caught)
     return caught.record
 
 

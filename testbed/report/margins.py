@@ -23,7 +23,7 @@ TITLES = {
 def figure(found: Mapping[str, Any], alone: bool = False) -> str:
     """found: margins.json. A full track is the largest severity that was allowed."""
     rows = found["rows"]
-    kinds, policies = list(rows[0]["by_kind"]), list(dict.fromkeys(r["policy"] for r in rows))
+    kinds, policies = _kinds(found), list(dict.fromkeys(r["policy"] for r in rows))
     files: dict[str, list[Any]] = {}
     for r in rows:
         files.setdefault(r["file"], []).append(r)
@@ -48,7 +48,7 @@ def figure(found: Mapping[str, Any], alone: bool = False) -> str:
 
 
 def _bar(c: Canvas, x: float, y: float, r: Mapping[str, Any], kind: str, series: int) -> None:
-    m = r["by_kind"][kind]
+    m = r["by_kind"].get(kind)
     c.rect(x, y, TRACK, BAR - 2, "soft")
     if _fails_undisturbed(r):
         c.text(x + TRACK + 5, y + 8, "fails undisturbed", ink="bad", size=9)
@@ -59,6 +59,10 @@ def _bar(c: Canvas, x: float, y: float, r: Mapping[str, Any], kind: str, series:
         hint = f"{r['policy']}: holds {'at the most: ' if held else 'up to '}{m['amount']} {m['target']}".rstrip()
         c.rect(x, y, TRACK * m["holds_at"], BAR - 2, f"c{series % 8}", hint)
         c.text(x + TRACK + 5, y + 8, f"≥ {m['amount']}" if held else m["amount"], size=9)
+
+
+def _kinds(found: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(kind for r in found["rows"] for kind in r["by_kind"]))
 
 
 def _fails_undisturbed(r: Mapping[str, Any]) -> bool:
@@ -102,14 +106,14 @@ def page(found: Mapping[str, Any]) -> str:
 
 def table(found: Mapping[str, Any]) -> str:
     """For a document, in Markdown."""
-    kinds = list(found["rows"][0]["by_kind"])
+    kinds = _kinds(found)
     titles = [TITLES.get(k, (k, ""))[0] for k in kinds]
     lines = [
         "| claim | policy | " + " | ".join(titles) + " | outcome | runs |",
         "| --- | --- | " + " | ".join("---" for _ in kinds) + " | --- | --- |",
     ]
     for r in found["rows"]:
-        cells = [_cell(r, r["by_kind"][k]) for k in kinds]
+        cells = [_cell(r, r["by_kind"].get(k)) for k in kinds]
         lines.append(
             f"| {r['file']}: {r['claim']} | `{r['policy']}` | {' | '.join(cells)} | {outcome(r)} | {r['runs']} |"
         )
