@@ -79,12 +79,6 @@ def test_the_script_teaches_every_word_it_has() -> None:
         assert f"./shaketable {word}" in shown
 
 
-def test_a_word_not_built_yet_says_so() -> None:
-    done = subprocess.run([ROOT / "shaketable", "vm-test"], capture_output=True, text=True, check=False)
-    assert done.returncode == 4
-    assert "not built yet" in done.stderr
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_relative_links_resolve(document: Path) -> None:
     text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
