@@ -67,11 +67,12 @@ def page(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         f"<p>Seeds {plan['seeds'][0]} to {plan['seeds'][-1]} in the {plan['world']} world; plan "
         f"<code>{plan['sha256'][:12]}</code>. Intervals are two-sided, {found['confidence']:.0%}, over seeds. "
         "Differences are paired with the first policy, seed by seed, and corrected for their number (Holm).</p>",
-        *(pictures[name] for name in ("sweep.svg", "cost.svg") if name in pictures),
+        *(f"<div class='wide'>{pictures[name]}</div>" for name in ("sweep.svg", "cost.svg") if name in pictures),
+        "<div class='wide'>",
         f"<table><tr><th>policy{step}<th>on time<th>interval<th>worst seed<th>cost per slot<th>interval"
         "<th>of the fluid bound<th>against the first<th>runs",
         *(_row(r, bool(sweep)) for r in found["rows"]),
-        "</table>",
+        "</table></div>",
     ]
     for key, why in found["failed"].items():
         parts.append(f"<p class=unknown>{html.escape(key)}: {html.escape(why)}</p>")

@@ -13,6 +13,7 @@ from typing import Any
 
 from testbed.record.folder import ask
 
+MOST_NAMED = 3  # targets of a fault
 MANY = 200_000  # tasks; of more, a sample of about so many is followed through its stages
 LOAD_FAULTS = ("load_spike", "load_ramp", "burst_train", "flash_crowd")
 
@@ -70,13 +71,23 @@ class RunRecords:
         return max(self.size[0] // MANY, 1)
 
     @cached_property
-    def faults(self) -> list[tuple[str, str, str, float, float]]:
-        """(name, kind, target, applied, reverted or the end), s, of those that were applied."""
-        return [
-            (f["name"], f["kind"], f["target"], f["applied_at_s"], f["reverted_at_s"] or self.end)
-            for f in self.summary["faults"]
-            if f["applied_at_s"] is not None
-        ]
+    def faults(self) -> list[tuple[str, str, tuple[str, ...], float, float]]:
+        """(name, kind, targets, applied, reverted or the end), s, of those that were applied.
+
+        A fault on several targets at a time, as a switch's death is on its links, is one.
+        """
+        out: list[tuple[str, str, tuple[str, ...], float, float]] = []
+        for f in self.summary["faults"]:
+            if f["applied_at_s"] is None:
+                continue
+            a, b = f["applied_at_s"], f["reverted_at_s"] or self.end
+            for i, (name, kind, targets, begun, ended) in enumerate(out):
+                if (name, kind) == (f["name"], f["kind"]) and a < ended and begun < b:
+                    out[i] = (name, kind, (*targets, f["target"]), min(a, begun), max(b, ended))
+                    break
+            else:
+                out.append((f["name"], f["kind"], (f["target"],), a, b))
+        return out
 
     @cached_property
     def moves(self) -> list[tuple[float, str]]:
@@ -86,6 +97,12 @@ class RunRecords:
             for e in self.events
             if e["kind"] == "migrated" and e["actual_s"] is not None
         ]
+
+
+def told(name: str, kind: str, targets: Sequence[str]) -> str:
+    """A fault in words; of many targets the first few."""
+    more = f" and {len(targets) - MOST_NAMED} more" if len(targets) > MOST_NAMED else ""
+    return f"{name}: {kind} on {', '.join(targets[:MOST_NAMED])}{more}"
 
 
 @dataclass(frozen=True)

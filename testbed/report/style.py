@@ -33,7 +33,7 @@ svg{{width:100%;height:auto;color:var(--ink)}}summary{{cursor:pointer;color:var(
 .cards div{{background:var(--soft);padding:.6rem .8rem;border-radius:6px}}
 .cards b{{display:block;font-size:1.35rem;line-height:1.3}}.cards span{{color:var(--dim);font-size:13px}}
 .three{{display:grid;grid-template-columns:repeat(3,1fr);gap:.5rem}}
-@media(max-width:40rem){{.three{{grid-template-columns:1fr}}section{{overflow-x:auto}}section>svg{{min-width:38rem}}
+@media(max-width:40rem){{.three{{grid-template-columns:1fr}}section{{overflow-x:auto}}section>svg,.wide>svg{{min-width:38rem}}
 td:last-child:not(.r){{min-width:16rem}}}}
 @media print{{:root{{{_LIGHT}}}body{{font-size:11px;margin:0;max-width:none}}
 h2{{break-after:avoid}}svg,tr,.cards div{{break-inside:avoid}}

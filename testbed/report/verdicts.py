@@ -28,9 +28,9 @@ def page(found: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
         mine = [c for c in claims if c["file"] == file["name"]]
         parts.append(f"<h2>{html.escape(file['question'])}</h2>")
         parts.append(f"<p class=n>{html.escape(file['name'])}.yaml, scenario <code>{file['sha256'][:12]}</code></p>")
-        parts.append("<table><tr><th>claim<th>verdict<th>estimate<th>bounds and threshold<th>runs")
+        parts.append("<div class='wide'><table><tr><th>claim<th>verdict<th>estimate<th>bounds and threshold<th>runs")
         parts += [_row(c) for c in mine]
-        parts.append("</table>")
+        parts.append("</table></div>")
         parts += [_details(c) for c in mine]
     if found["failed"]:
         rows = "".join(f"<li>{html.escape(k)}: {html.escape(v)}" for k, v in found["failed"].items())

@@ -202,3 +202,19 @@ def test_link_use_is_the_counters_slope():
 def test_no_colour_of_a_figure_is_missing_from_the_sheet(known: Path):
     text = page(known)
     assert set(re.findall(r"var\(--(\w+)", text)) <= set(re.findall(r"--(\w+):#", text))
+
+
+def test_a_fault_on_several_targets_is_drawn_and_named_once(tmp_path: Path) -> None:
+    """A switch's death is on each of its links; a later spell of the same fault is another."""
+    one = {"name": "dead", "kind": "switch_crash", "planned_at_s": 4.0, "verified": True, "evidence": ""}
+    faults = [
+        one | {"target": link, "applied_at_s": a, "reverted_at_s": b}
+        for link, a, b in (("s1--s2", 4.0, 5.0), ("n1--s1", 4.01, 5.02), ("s1--s2", 7.0, 8.0))
+    ]
+    r = RunRecords.read(records(tmp_path / "run", faults=faults))
+    assert r.faults == [
+        ("dead", "switch_crash", ("s1--s2", "n1--s1"), 4.0, 5.02), ("dead", "switch_crash", ("s1--s2",), 7.0, 8.0),
+    ]  # fmt: skip
+    (on_time,) = over_time.section(r).pictures
+    assert on_time.svg.count(">dead<") == 2
+    assert "dead: switch_crash on s1--s2, n1--s1" in page(r.folder)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.report.canvas import Canvas
-from testbed.report.run_records import Picture, RunRecords, Section, esc, note
+from testbed.report.run_records import Picture, RunRecords, Section, esc, note, told
 
 SIZE, EDGE = 300.0, 70.0
 MOST_HOSTS, MOST_PARTS, MOST_FAULTS = 60, 600, 3
@@ -24,10 +24,10 @@ def section(r: RunRecords) -> Section:
     if parts > MOST_PARTS:
         return Section(title, note(f"{parts} sites and links are too many for a map; see the tables of utilisation."))
     spots = layout(ground)
-    told = sorted(r.faults, key=lambda f: f[3])
-    kept = [f for f in told if f[1] != "nothing"][: MOST_FAULTS if parts <= 150 else 1]
+    shaken = sorted(r.faults, key=lambda f: f[3])
+    kept = [f for f in shaken if f[1] != "nothing"][: MOST_FAULTS if parts <= 150 else 1]
     windows: list[tuple[tuple[Any, ...] | None, tuple[str, float, float]]]
-    windows = [(f, w) for f in kept for w in _windows(f, told, r.end)] or [(None, ("the whole run", 0.0, r.end))]
+    windows = [(f, w) for f in kept for w in _windows(f, shaken, r.end)] or [(None, ("the whole run", 0.0, r.end))]
     busy = _busy(r, [(a, b) for _, (_, a, b) in windows])
     body, pictures, rows = "", [], []
     for i, (fault, (when, a, b)) in enumerate(windows):
@@ -35,10 +35,10 @@ def section(r: RunRecords) -> Section:
         links = {n: _mean(use["at_s"], shares, a, b) for n, shares in use["share"].items()}
         down = _down(r.slots, a, b) if fault else set()
         words = f"{when}, {a:.0f} to {b:.0f} s"
-        svg = _map(ground, spots, nodes, links, down, fault[2] if fault else "", words)
+        svg = _map(ground, spots, nodes, links, down, fault[2] if fault else (), words)
         if i % 3 == 0:
             body += (
-                f"<h3>{esc(f'{fault[0]}: {fault[1]} on {fault[2]}')}</h3><div class='three'>"
+                f"<h3>{esc(told(*fault[:3]))}</h3><div class='three'>"
                 if fault
                 else "<div style='max-width:24rem;margin:auto'>"
             )
@@ -53,8 +53,8 @@ def section(r: RunRecords) -> Section:
         "busier direction. Squares: sites; dots: nodes; triangles: gateways. "
         + ("At their coordinates." if _located(ground) else "Laid out by us; only who is joined to whom has a meaning.")
     )
-    if len(told) > len(kept):
-        words += f" {len(kept)} of {len(told)} faults are shown."
+    if len(shaken) > len(kept):
+        words += f" {len(kept)} of {len(shaken)} faults are shown."
     return Section(title, _scale() + body + note(words), tuple(pictures))
 
 
@@ -140,7 +140,7 @@ def heat(share: float | None) -> str:
 
 
 def _map(ground: Mapping[str, Any], spots: Mapping[str, Point], nodes: Mapping[str, float],
-         links: Mapping[str, float | None], down: set[str], target: str, words: str) -> str:  # fmt: skip
+         links: Mapping[str, float | None], down: set[str], targets: Sequence[str], words: str) -> str:  # fmt: skip
     canvas = Canvas(SIZE, SIZE + 4)
     for k in ground["links"]:
         if k["a"] not in spots or k["b"] not in spots:
@@ -169,7 +169,7 @@ def _map(ground: Mapping[str, Any], spots: Mapping[str, Point], nodes: Mapping[s
         canvas.poly([(x, y - 7), (x + 7, y + 5), (x - 7, y + 5), (x, y - 7)], "ink", 1.2, "dim")
     at = {h["name"]: h["site"] for h in (*ground["nodes"], *ground["gateways"])}
     for name, (x, y) in spots.items() if few else [(s["name"], spots[s["name"]]) for s in ground["sites"][:16]]:
-        ink, more = ("bad", " font-weight='600'") if name == target else ("dim", "")
+        ink, more = ("bad", " font-weight='600'") if name in targets else ("dim", "")
         if name not in at:
             canvas.text(x + 6, y + 13, name[:14], "start", ink, 9, more)
             continue

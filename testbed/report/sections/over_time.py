@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from testbed.report.canvas import Canvas, Plot, ticks
-from testbed.report.run_records import LOAD_FAULTS, Picture, RunRecords, Section, note
+from testbed.report.run_records import LOAD_FAULTS, Picture, RunRecords, Section, note, told
 
 BOX = (52.0, 34.0, 690.0, 210.0)
 MOST_BINS = 60
@@ -13,10 +13,10 @@ def marked(r: RunRecords, plot: Plot, names: bool = True) -> None:
     """Faults and load as shaded stretches with their names over them."""
     canvas, (_, top, _, height) = plot.canvas, plot.box
     free = [0.0, 0.0]  # where the two rows of names are empty from
-    for name, kind, target, a, b in r.faults:
+    for name, kind, targets, a, b in r.faults:
         (x0, _), (x1, _) = plot.at(a, plot.y[0]), plot.at(min(b, plot.x[1]), plot.y[0])
         load = kind in LOAD_FAULTS
-        canvas.rect(x0, top, max(x1 - x0, 1.5), height, "crowd" if load else "fault", f"{name}: {kind} on {target}")
+        canvas.rect(x0, top, max(x1 - x0, 1.5), height, "crowd" if load else "fault", told(name, kind, targets))
         row = next((k for k in (0, 1) if free[k] <= x0), None)
         if names and row is not None:
             canvas.text(x0 + 2, top - 5 - 12 * row, name[:40], ink="c0" if load else "bad")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from testbed.report.canvas import Canvas, Plot
-from testbed.report.run_records import LOAD_FAULTS, Picture, RunRecords, Section, esc, note, percent, table
+from testbed.report.run_records import LOAD_FAULTS, Picture, RunRecords, Section, esc, note, percent, table, told
 
 MOST_ROWS, MOST_REASONS = 70, 150
 LEFT = 130.0
@@ -68,10 +68,10 @@ def _timeline(r: RunRecords) -> tuple[str, tuple[Picture, ...]]:
     shown = keys[:MOST_ROWS]
     canvas = Canvas(760, 15.0 * len(shown) + 60)
     plot = Plot(canvas, (LEFT, 16.0, 610.0, 15.0 * len(shown)), (0.0, r.end), (0.0, 1.0))
-    for name, kind, target, a, b in r.faults:
+    for name, kind, targets, a, b in r.faults:
         (x0, _), (x1, _) = plot.at(a, 0), plot.at(min(b, r.end), 0)
         shade = "crowd" if kind in LOAD_FAULTS else "fault"
-        canvas.rect(x0, 16, max(x1 - x0, 1), 15.0 * len(shown), shade, f"{name}: {kind} on {target}")
+        canvas.rect(x0, 16, max(x1 - x0, 1), 15.0 * len(shown), shade, told(name, kind, targets))
     plot.axes("time, s", "", ys=False)
     rows: list[tuple[Any, ...]] = []
     for i, (m, v) in enumerate(keys):
