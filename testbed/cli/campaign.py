@@ -15,6 +15,7 @@ from testbed.campaign.folder import write
 from testbed.campaign.identity import build
 from testbed.cli.progress import Progress, stderr, tell
 from testbed.errors import CannotRun, InputError
+from testbed.report.canvas import alone
 from testbed.report.comparison import figures, page
 
 
@@ -37,7 +38,7 @@ def make_campaign(a: argparse.Namespace) -> int:
         folder.mkdir(exist_ok=True)
         pictures = figures(found)
         files = {"comparison.json": json.dumps(found, indent=1) + "\n", "comparison.csv": compare.table(found)}
-        files |= {name: text + "\n" for name, text in pictures.items()} | {"index.html": page(found, pictures)}
+        files |= {name: alone(text) + "\n" for name, text in pictures.items()} | {"index.html": page(found, pictures)}
         for name, text in files.items():
             write(folder / name, text)
         places[f"page of the {world} world"] = str(folder / "index.html")

@@ -13,6 +13,7 @@ from rich.table import Table
 from testbed.campaign import compare
 from testbed.campaign.folder import write
 from testbed.cli.progress import Progress, stderr, stdout
+from testbed.report.canvas import alone
 from testbed.report.comparison import figures, page
 
 
@@ -33,7 +34,7 @@ def compare_policies(
     files = {"comparison.json": json.dumps(found, indent=1) + "\n", "comparison.csv": compare.table(found)}
     for name, text in {
         **files,
-        **{k: v + "\n" for k, v in pictures.items()},
+        **{k: alone(v) + "\n" for k, v in pictures.items()},
         "index.html": page(found, pictures),
     }.items():
         write(folder / name, text)

@@ -70,7 +70,7 @@ def page(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         *(f"<div class='wide'>{pictures[name]}</div>" for name in ("sweep.svg", "cost.svg") if name in pictures),
         "<div class='wide'>",
         f"<table><tr><th>policy{step}<th>on time<th>interval<th>worst seed<th>cost per slot<th>interval"
-        "<th>of the fluid bound<th>against the first<th>runs",
+        "<th>of the fluid bound<th>against the first<th class=r>runs",
         *(_row(r, bool(sweep)) for r in found["rows"]),
         "</table></div>",
     ]
@@ -95,7 +95,7 @@ def _row(r: Mapping[str, Any], swept: bool) -> str:
             f"<tr><td>{html.escape(r['policy'])}{value}<td>{_share(a['mean'])}",
             f"<td>{_share(a['lower'])} to {_share(a['upper'])}<td>{_share(a['least'])}",
             f"<td>{_plain(c['mean'])}<td>{_plain(c['lower'])} to {_plain(c['upper'])}",
-            f"<td>{share}<td>{difference}<td>{runs}",
+            f"<td>{share}<td style='white-space:normal'>{difference}<td class=r>{runs}",
         )
     )
 

@@ -75,7 +75,8 @@ def svg(f: Figure, label: str) -> str:
 
 def _draw(s: Series, i: int, at: object) -> list[str]:
     assert callable(at)
-    colour, dash = COLOURS[i % len(COLOURS)], " stroke-dasharray='6 3'" if i >= len(COLOURS) else ""
+    colour = f"var(--c{i % len(COLOURS)},{COLOURS[i % len(COLOURS)]})"  # the page's, light or dark; else ours
+    dash = " stroke-dasharray='6 3'" if i >= len(COLOURS) else ""
     spots = [at(x, y) for x, y, _, _ in s.points]
     out = [f"<g stroke='{colour}' fill='{colour}'>"]
     if s.line and len(spots) > 1:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from testbed.report.canvas import Canvas
+from testbed.report.canvas import Canvas, colour
 from testbed.report.run_records import Picture, RunRecords, Section, esc, note, told
 
 SIZE, EDGE = 300.0, 70.0
 MOST_HOSTS, MOST_PARTS, MOST_FAULTS = 60, 600, 3
+HALO = f" paint-order='stroke' stroke='{colour('paper')}' stroke-width='2.5'"  # a name may lie on a line
 CLASSES = (0.05, 0.25, 0.5, 0.8)  # shares at which a colour changes
 Point = tuple[float, float]
 
@@ -169,7 +170,7 @@ def _map(ground: Mapping[str, Any], spots: Mapping[str, Point], nodes: Mapping[s
         canvas.poly([(x, y - 7), (x + 7, y + 5), (x - 7, y + 5), (x, y - 7)], "ink", 1.2, "dim")
     at = {h["name"]: h["site"] for h in (*ground["nodes"], *ground["gateways"])}
     for name, (x, y) in spots.items() if few else [(s["name"], spots[s["name"]]) for s in ground["sites"][:16]]:
-        ink, more = ("bad", " font-weight='600'") if name in targets else ("dim", "")
+        ink, more = ("bad", f"{HALO} font-weight='600'") if name in targets else ("dim", HALO)
         if name not in at:
             canvas.text(x + 6, y + 13, name[:14], "start", ink, 9, more)
             continue
