@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from controller.decision import Start
+from controller import policies
+from controller.decision import Placement, Start
 from testbed.cli.progress import Progress, placing
 from testbed.errors import InputError, Problem
 from testbed.load.bandwidth import tracks
@@ -32,12 +33,26 @@ def check_file(file: Path, sets: Sequence[str]) -> list[str]:
     """One line per finding of a valid file. Raises InputError with every problem of a bad one."""
     scenario = prepare.load(file, sets)
     resolved = resolve(scenario, scenario.run.seed)
+    _check_parameters(file, scenario, resolved)
     _read_traces(scenario, resolved)
     t = resolved.topology
     sizes = (
         f"{len(t.nodes)} nodes, {len(t.sites)} sites, {len(scenario.services)} services, {len(scenario.tasks)} types"
     )
     return [f"{file}: fine: {sizes} of tasks", *(f"{file}: the live world can't: {why}" for why in cannot(scenario, t))]
+
+
+def _check_parameters(file: Path, scenario: Scenario, resolved: Resolved) -> None:
+    """A policy names its own parameters when it begins, for which any placement will do. Raises InputError."""
+    if not scenario.policy.parameters:
+        return
+    policy = policies.get(scenario.policy.name)
+    empty = Placement({m.name: () for m in resolved.model.core}, "unknown", 0.0, 0.0, 0.0, {}, {}, "")
+    try:
+        policy.begin(resolved.model, empty, {"plan_load": scenario.plan_load, **scenario.policy.parameters})
+    except ValueError as error:
+        if "parameter" in str(error):  # what else it may miss, the empty placement may be the cause of
+            raise InputError(f"{file}: policy: {error}") from None
 
 
 def _read_traces(scenario: Scenario, resolved: Resolved) -> None:

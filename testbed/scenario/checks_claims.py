@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from testbed import catalogue
 from testbed.catalogue import nearest
@@ -10,6 +11,8 @@ from testbed.scenario.model import Claim, Scenario
 from testbed.topology.explain import keys
 from testbed.topology.located import Place
 
+#: What is added to a fault's name when it comes more than once (testbed/faults/base.py).
+SPELL = re.compile(r"(_\d+){1,2}$")
 Mistakes = Iterator[tuple[Place, str]]
 
 #: Numbers of summary.json (design.md §6); <…> stands for a name.
@@ -34,7 +37,10 @@ def claim(index: int, value: Claim, scenario: Scenario) -> Mistakes:
     if (value.at_least is None) == (value.at_most is None):
         found = "neither" if value.at_least is None else "both"
         yield place, f"has {found} of at_least and at_most: a claim has exactly one"
-    message = _mistake(value.metric, list(scenario.tasks), list(scenario.services))
+    known = {"<task>": list(scenario.tasks), "<service>": list(scenario.services)}
+    if not any(path.startswith("faults") for path in (*value.set, *(value.against.set if value.against else ()))):
+        known["<fault>"] = [f.name or f"{f.kind}_{i + 1}" for i, f in enumerate(scenario.faults)]
+    message = _mistake(value.metric, known)
     if message:
         yield (*place, "metric"), message
     yield from _sides(place, value)
@@ -70,19 +76,19 @@ def repeated(scenario: Scenario) -> Mistakes:
         seen.setdefault(value.id, i)
 
 
-def _mistake(metric: str, tasks: Sequence[str], services: Sequence[str]) -> str | None:
+def _mistake(metric: str, known: Mapping[str, Sequence[str]]) -> str | None:
     steps = metric.split(".")
     for pattern in METRICS:
         wanted = pattern.split(".")
         if len(wanted) != len(steps):
             continue
         if all(w == s or w.startswith("<") for w, s in zip(wanted, steps, strict=True)):
-            return _unknown_name(wanted, steps, {"<task>": tasks, "<service>": services})
+            return _unknown_name(wanted, steps, known)
     return f"there is no measure {metric!r}. {nearest(metric, METRICS)}"
 
 
-def _unknown_name(wanted: list[str], steps: list[str], known: dict[str, Sequence[str]]) -> str | None:
+def _unknown_name(wanted: list[str], steps: list[str], known: Mapping[str, Sequence[str]]) -> str | None:
     for w, s in zip(wanted, steps, strict=True):
-        if w in known and s not in known[w]:
+        if w in known and s not in known[w] and not (w == "<fault>" and SPELL.sub("", s) in known[w]):
             return f"there is no {w.strip('<>')} {s!r}. {nearest(s, known[w])}"
     return None
