@@ -25,7 +25,7 @@ from testbed.hands.hold import hold
 from testbed.record.folder import read
 from testbed.report.closing import closing
 from testbed.run.execute import default_folder
-from testbed.run.prepare import prepare
+from testbed.run.prepare import Prepared, prepare
 from testbed.run.summary import INTERRUPTED
 from testbed.verdict.claims import EXIT
 
@@ -45,7 +45,7 @@ def up(
     board = Dashboard(stderr())
     with Progress() as progress:
         held = hold(file, sets, out, length, board.say, placing(progress))
-    prepared, trunk = held.prepared, next((k.name for k in held.prepared.resolved.topology.links), "LINK")
+    prepared, trunk = held.prepared, _free_trunk(held.prepared)
     places: list[str] = []
 
     def ask(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -74,6 +74,13 @@ def up(
         board.say(words)
     tell(read(held.out)[0] if as_json else words)
     return 130 if INTERRUPTED in summary["invalid_because"] else EXIT[summary["verdict"]]
+
+
+def _free_trunk(prepared: Prepared) -> str:
+    """A link for the example, better one on which the scenario plans nothing: a second fault there is refused."""
+    taken = {p.fault.target for p in prepared.planned}
+    trunks = [k.name for k in prepared.resolved.topology.links if k.role == "trunk"]
+    return next((k for k in trunks if k not in taken), next(iter(trunks), "LINK"))
 
 
 def up_detached(
