@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agreement, decisions, links, live, pipeline, placement, scale, twin, verdicts
+from benchmarks import agreement, campaign, decisions, links, live, pipeline, placement, scale, twin, verdicts
 
 
 def main() -> int:
@@ -18,6 +18,7 @@ def main() -> int:
         "twin": twin.main,
         "pipeline": pipeline.main,
         "agreement": agreement.main,
+        "campaign": campaign.main,
     }
     plain = {"decisions": decisions.main, "live": live.main, "verdicts": verdicts.main, "links": links.main}
     parts = [*with_options, *plain]
