@@ -66,7 +66,7 @@ class Disturbance:
         if self.kind == "load":
             return f"{self.load_factor(most):.2g} ×"
         if self.kind == "bandwidth_drop":
-            return f"−{self.severity * (1.0 - LEAST_KEPT):.0%}"
+            return f"{100 * self.severity * (1.0 - LEAST_KEPT):.0f} %"
         if self.kind == "load_spike":
             return f"{1.0 + self.severity * (MOST_SPIKE - 1.0):.2g} ×"
         return f"{window.length * self.severity:.2g} s"

@@ -41,6 +41,8 @@ def figure(found: Mapping[str, Any], alone: bool = False) -> str:
         for r in mine:
             for i, kind in enumerate(kinds):
                 _bar(c, LEFT + COLUMN * i, y, r, kind, policies.index(r["policy"]))
+            if _misses_undisturbed(r):
+                c.text(LEFT + 4, y + 8, f"{r['policy']} misses it undisturbed", ink="bad", size=9)
             y += BAR
         y += GAP
     svg = c.svg("margin of each claim by kind of disturbance and policy")
@@ -50,9 +52,9 @@ def figure(found: Mapping[str, Any], alone: bool = False) -> str:
 def _bar(c: Canvas, x: float, y: float, r: Mapping[str, Any], kind: str, series: int) -> None:
     m = r["by_kind"].get(kind)
     c.rect(x, y, TRACK, BAR - 2, "soft")
-    if _fails_undisturbed(r):
-        c.text(x + TRACK + 5, y + 8, "fails undisturbed", ink="bad", size=9)
-    elif m is None:
+    if _misses_undisturbed(r):
+        return
+    if m is None:
         c.text(x + TRACK + 5, y + 8, "not searched", ink="doubt", size=9)
     else:
         held = m["breaks_at"] is None
@@ -65,7 +67,7 @@ def _kinds(found: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(kind for r in found["rows"] for kind in r["by_kind"]))
 
 
-def _fails_undisturbed(r: Mapping[str, Any]) -> bool:
+def _misses_undisturbed(r: Mapping[str, Any]) -> bool:
     return r["undisturbed_slack"] is not None and r["undisturbed_slack"] < 0
 
 
@@ -75,6 +77,8 @@ def outcome(r: Mapping[str, Any]) -> str:
         return f"fails under {' and '.join(r['schedule'])}" if r["schedule"] else "fails undisturbed"
     if r["outcome"] == "holds":
         return f"holds, also under {' and '.join(r['held_against'])}"
+    if _misses_undisturbed(r):
+        return "at its threshold undisturbed: below it on the search's seeds, not failed on others"
     return "the budget was spent first" if r["budget_spent"] else "broken on the search's seeds, not failed on others"
 
 
@@ -109,19 +113,20 @@ def table(found: Mapping[str, Any]) -> str:
     kinds = _kinds(found)
     titles = [TITLES.get(k, (k, ""))[0] for k in kinds]
     lines = [
-        "| claim | policy | " + " | ".join(titles) + " | outcome | runs |",
-        "| --- | --- | " + " | ".join("---" for _ in kinds) + " | --- | --- |",
+        "| claim | policy | " + " | ".join(titles) + " | outcome | seeds | runs | s |",
+        "| --- | --- | " + " | ".join("---" for _ in kinds) + " | --- | --- | --- | --- |",
     ]
     for r in found["rows"]:
         cells = [_cell(r, r["by_kind"].get(k)) for k in kinds]
         lines.append(
-            f"| {r['file']}: {r['claim']} | `{r['policy']}` | {' | '.join(cells)} | {outcome(r)} | {r['runs']} |"
+            f"| {r['file']}: {r['claim']} | `{r['policy']}` | {' | '.join(cells)} | {outcome(r)} | {len(r['seeds'])} | "
+            f"{r['runs']} | {r['seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def _cell(r: Mapping[str, Any], m: Mapping[str, Any] | None) -> str:
-    if _fails_undisturbed(r):
+    if _misses_undisturbed(r):
         return "–"
     if m is None:
         return "?"

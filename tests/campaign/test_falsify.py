@@ -15,6 +15,7 @@ from testbed.campaign.falsify import TOLERANCE, Bench, Found, Margin, margins_of
 from testbed.campaign.severity import Disturbance, Schedule, total
 from testbed.cli import main
 from testbed.cli.falsify import confirmation
+from testbed.report.margins import figure, outcome
 from testbed.run.prepare import load
 
 #: All work is behind the only trunk. A task's 1 MB crosses it at `rate`; the rest of its time is small and known.
@@ -242,3 +243,15 @@ class Imagined(Bench):
 )
 def test_what_one_live_run_confirms(file: Path, summary: dict[str, Any], breaks: bool | None) -> None:
     assert confirmation(load(file, ()), {"seed": 1, **summary})["breaks"] is breaks
+
+
+def test_what_the_page_says_of_searches_without_a_counterexample() -> None:
+    row: dict[str, Any] = {"outcome": "unknown", "undisturbed_slack": -0.01, "budget_spent": False, "schedule": None}
+    assert "at its threshold undisturbed" in outcome(row)
+    assert outcome({**row, "undisturbed_slack": 0.1, "budget_spent": True}) == "the budget was spent first"
+    assert "not failed on others" in outcome({**row, "undisturbed_slack": 0.1})
+    by_kind = {"load": {"target": "", "holds_at": 1.0, "breaks_at": None, "amount": "4 ×"}, "link_down": None}
+    rows = [{**row, "file": "f", "policy": p, "by_kind": by_kind} for p in ("two_tier", "static")]
+    rows[1] = {**rows[1], "undisturbed_slack": 0.2}
+    said = list(ElementTree.fromstring(figure({"rows": rows}, alone=True)).itertext())
+    assert "two_tier misses it undisturbed" in said and "≥ 4 ×" in said and "not searched" in said
