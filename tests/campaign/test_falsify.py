@@ -255,3 +255,16 @@ def test_what_the_page_says_of_searches_without_a_counterexample() -> None:
     rows[1] = {**rows[1], "undisturbed_slack": 0.2}
     said = list(ElementTree.fromstring(figure({"rows": rows}, alone=True)).itertext())
     assert "two_tier misses it undisturbed" in said and "≥ 4 ×" in said and "not searched" in said
+
+
+@pytest.mark.live
+@pytest.mark.long
+def test_a_counterexample_breaks_the_claim_in_the_live_world_too(tmp_path: Path) -> None:
+    """tests/live_run/weak.yaml: `static` starts nothing again, so a crash however short is the end of a service."""
+    weak = Path(__file__).parents[1] / "live_run" / "weak.yaml"
+    out = tmp_path / "out"
+    words = ["--kinds", "node_crash", "--seeds", "2", "--recheck", "5", "--workers", "1", "--confirm"]
+    assert main(["falsify", str(weak), *words, "--out", str(out)]) == 1
+    found = json.loads((out / "falsify.json").read_text())
+    assert found["judged"]["verdict"] == "fail" and found["confirmed"]["breaks"] is True
+    assert json.loads((out / "live" / "summary.json").read_text())["world"] == "live"
