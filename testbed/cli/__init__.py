@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import threading
@@ -36,10 +37,19 @@ def _do(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:  # 1 would say that a claim failed
-        _tell(traceback.format_exc())
-        _tell("testbed: this is a defect of testbed, not of your input; please report it with the lines above")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _defect()
+        _tell(f"testbed: what it had to say or write found no room ({error.strerror}); free some and start again")
         return 4
+    except Exception:  # 1 would say that a claim failed
+        return _defect()
+
+
+def _defect() -> int:
+    _tell(traceback.format_exc())
+    _tell("testbed: this is a defect of testbed, not of your input; please report it with the lines above")
+    return 4
 
 
 def _tell(text: str) -> None:

@@ -125,3 +125,12 @@ def test_the_page_on_the_command_line_has_every_word_and_every_json() -> None:
         assert re.search(rf"\./shaketable {word}\b|`{word}[` ]", page), word
         if any("--json" in a.option_strings for a in sub._actions):
             assert f"`{word}`" in printed, f"{word} has --json and the page does not say what is in it"
+
+
+def test_a_result_that_finds_no_room_is_no_defect(testbed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(testbed.folder)
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert testbed("plan", path) == 4
+        monkeypatch.undo()
+    assert "found no room (No space left on device)" in testbed.err and "defect" not in testbed.err
