@@ -2,8 +2,9 @@
 
 A pod (pod.py) is a pause container in an empty network namespace, wired from outside, and a cgroup with the node's
 limits. A service joins the pod's network namespace and cgroup. Inside a service, /run/shaketable holds the run's
-control socket (`hub.sock`) and /run/shaketable/node the node's busy counter (`busy`). Containers get a read-only root
-and a bounded log, services no capability.
+control socket (`hub.sock`) and /run/shaketable/node the node's busy counter (`busy`). Containers get a read-only root,
+a bounded log and a user that is not root, services no capability. What is mounted into them lets any user write: the
+run's folder above it is root's alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from testbed.world.live.difference import Difference
 from testbed.world.live.images import PROGRAMS
 from testbed.world.live.ledger import Ledger
 from testbed.world.live.names import LABEL, Names
-from testbed.world.live.pod import PAUSE, Pod, netns, own_network, settled
+from testbed.world.live.pod import PAUSE, USER, Pod, netns, own_network, settled
 
 __all__ = ["DockerHosts", "Limits", "Pod", "Started"]
 
@@ -77,6 +78,8 @@ class DockerHosts:
         self._lock = threading.Lock()
         self.ctl = folder / "ctl"
         (self.ctl / "node").mkdir(parents=True, exist_ok=True)  # where the node's own folder is mounted
+        for path in (self.ctl, self.ctl / "node"):  # whatever the umask
+            path.chmod(0o755)
 
     # ── nodes ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,7 +136,9 @@ class DockerHosts:
     def _make_node_folder(self, host: str) -> None:
         folder = self.node_folder(host)
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o777)
         (folder / "busy").write_bytes(bytes(BUSY_BYTES))
+        (folder / "busy").chmod(0o666)
 
     def clear_busy(self, host: str, slot: int) -> None:
         """Nobody is busy at this slot of the node's counter; for one whose owner is gone."""
@@ -366,6 +371,7 @@ class DockerHosts:
         environment: Mapping[str, str] | None = None,
         mounts: Mapping[str, str] | None = None,
         hostname: str | None = None,
+        user: str = USER,
         **host: Any,
     ) -> str:
         """Create the announced container `name`; its id."""
@@ -381,7 +387,7 @@ class DockerHosts:
         )  # fmt: skip
         try:
             made = self.api.create_container(
-                self.image, list(command), name=name, hostname=hostname, environment=dict(environment or {}),
+                self.image, list(command), name=name, hostname=hostname, user=user, environment=dict(environment or {}),
                 labels={LABEL: self.names.run_id, "shaketable.node": node}, host_config=config,
             )  # fmt: skip
         except Exception as error:

@@ -81,7 +81,7 @@ class Hub:
         if os.path.exists(self._path):
             os.unlink(self._path)
         self._server = await self._loop.create_unix_server(self._roster.accept, self._path)
-        os.chmod(self._path, 0o600)
+        os.chmod(self._path, 0o666)  # for the containers' user; the run's folder above is root's alone
         self._loop.call_later(self._interval, self._tick)
 
     def close(self) -> None:

@@ -16,8 +16,11 @@ from typing import Any
 from testbed.errors import CannotRun
 from testbed.world.live.images import PROGRAMS
 
+#: Whose processes those in containers are, user and group: numbers that no distribution gives away.
+UID = 47114
+USER, ROOT = f"{UID}:{UID}", "0:0"
 #: -I -S -E: no site, no environment; it needs neither.
-PAUSE = ("python3", "-ISE", PROGRAMS["pause"], "--own-network")
+PAUSE = ("python3", "-ISE", PROGRAMS["pause"], "--own-network", str(UID))
 OWN_NETWORK_S = 20.0  # for a pause to reach its own namespace; a tenth of a second even on a busy machine
 
 
@@ -33,16 +36,16 @@ class Pod:
 
 
 def own_network(command: Sequence[str], maps_users: bool) -> tuple[Sequence[str], dict[str, Any]]:
-    """The command and the host configuration that give a pod's container a namespace of its own.
+    """The command, and the user and host configuration that give a pod's container a namespace of its own.
 
     Docker makes it for any command but PAUSE, and where the daemon maps users: there, a capability of the container is
-    none in the host's namespace.
+    none in the host's namespace. PAUSE begins as root and becomes USER by itself.
     """
     if command is not PAUSE:
-        return command, {"network_mode": "none"}
+        return command, {"user": USER, "network_mode": "none"}
     if maps_users:
-        return PAUSE[:-1], {"network_mode": "none"}
-    return PAUSE, {"network_mode": "host", "cap_add": ["SYS_ADMIN"]}
+        return PAUSE[:-2], {"user": USER, "network_mode": "none"}
+    return PAUSE, {"user": ROOT, "network_mode": "host", "cap_add": ["SYS_ADMIN", "SETUID", "SETGID"]}
 
 
 def settled(pods: Sequence[Pod], last_words: Callable[[str], str]) -> list[Pod]:

@@ -82,6 +82,7 @@ def test_inside_is_what_the_wire_promises(hosts: DockerHosts) -> None:
     hosts.start_pods({"n1": Limits()}, PAUSE)
     door = socket.socket(socket.AF_UNIX)
     door.bind(str(hosts.ctl / "hub.sock"))
+    (hosts.ctl / "hub.sock").chmod(0o666)  # as the hub does
     door.listen()
     door.settimeout(30)
     code = """

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from testbed.world.live.docker_hosts import Limits
+from testbed.world.live.pod import PAUSE as OWN
+from testbed.world.live.pod import UID, USER
 from tests.world.live import hosts_kit
 from tests.world.live.hosts_kit import PAUSE
 
@@ -54,6 +56,7 @@ tries = {
     "a raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
     "a device": lambda: os.mknod("/dev/shm/d" if os.path.isdir("/dev/shm") else "/d", 0o20600, os.makedev(1, 1)),
     "another user": lambda: os.setuid(12345),
+    "root": lambda: os.setuid(0),
     "chroot": lambda: os.chroot("/run"),
     "the clock": lambda: time.clock_settime(time.CLOCK_REALTIME, 0),
     "Docker's socket": lambda: connect("/var/run/docker.sock", socket.AF_UNIX),
@@ -92,3 +95,19 @@ def test_nothing_gets_out_of_a_service() -> None:
         ours.settimeout(0.0)
         with pytest.raises(BlockingIOError):
             ours.accept()
+
+
+def test_nobody_in_a_container_is_root() -> None:
+    """Users and groups as the kernel has them; services also as Docker says. A pause has become another by itself."""
+    with hosts_kit.run() as hosts:
+        pods = hosts.start_pods({"n1": Limits()}, OWN)
+        started = hosts.start_service("a", "n1", PAUSE)
+        for pid in (pods["n1"].pid, started.pid):
+            status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+            assert status["Uid"].split() == status["Gid"].split() == [str(UID)] * 4
+            assert status["Groups"].split() in ([], [str(UID)])
+            assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+        said = hosts.client.api.inspect_container(started.container)
+        assert said["Config"]["User"] == USER and said["HostConfig"]["CapDrop"] == ["ALL"]
+        assert said["HostConfig"]["ReadonlyRootfs"] and not said["HostConfig"]["Privileged"]
+        assert hosts.folder.stat().st_mode & 0o777 == 0o700, "what the user may write lies below what is root's alone"
