@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
 
 from common.wire import ACK, REQUEST, Decoder, Frame, WireError, head
 
+#: After a peer was silent for so long it is asked whether it is there; real s. A node that loses its power says no
+#: goodbye, and each of its connections would stay for ever. Longer than an outage of a link may last (7 min in all).
+SILENT_S, AGAIN_S, TIMES = 300, 30, 4
 HTTP_LIMIT = 8192  # bytes of an HTTP request line and headers
 
 
@@ -36,6 +40,12 @@ class Inbound(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self._connections.add(self)
+        peer = transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            (socket.TCP_KEEPIDLE, SILENT_S), (socket.TCP_KEEPINTVL, AGAIN_S), (socket.TCP_KEEPCNT, TIMES),
+        ):  # fmt: skip
+            peer.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)

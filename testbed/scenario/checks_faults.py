@@ -118,8 +118,9 @@ def _aimed(model: type[BaseModel], value: Fault) -> Iterator[tuple[str, int, str
 
 
 def overlaps(scenario: Scenario, topology: Topology | None) -> Mistakes:
-    """Two faults on the same target at the same time, two faults of one name."""
+    """Two faults on the same target at the same time, two faults of one name. What is drawn is drawn by the seed."""
     seen: dict[str, int] = {}
+    own = [_drawn(scenario, i, topology) for i in range(len(scenario.faults))]
     end = scenario.run.warmup + scenario.run.duration
     for j, b in enumerate(scenario.faults):
         if b.name is not None and b.name in seen:
@@ -127,15 +128,36 @@ def overlaps(scenario: Scenario, topology: Topology | None) -> Mistakes:
         if b.name is not None:
             seen.setdefault(b.name, j)
         for i, a in enumerate(scenario.faults[:j]):
-            same = a.target == b.target or (topology and same_target(topology, a.target, b.target))
-            if not same or a.overlap or b.overlap:
+            if a.overlap or b.overlap:
+                continue
+            pairs = ((x, y) for x in own[i] for y in own[j])
+            same = next((y for x, y in pairs if x == y or (topology and same_target(topology, x, y))), None)
+            if same is None:
                 continue
             if a.after == b.name is not None or b.after == a.name is not None:
                 continue  # one waits for the other
             when = _meet(a, b, end)
             if when:
-                message = f"overlaps fault {i} ({a.kind}, {when}) on the same target {b.target!r}"
+                by = "" if b.target == same else f" (drawn by seed {scenario.run.seed})"
+                message = f"overlaps fault {i} ({a.kind}, {when}) on the same target {same!r}{by}"
                 yield ("faults", j), f"{message}: move one, or write `overlap: true`"
+
+
+def _drawn(scenario: Scenario, index: int, topology: Topology | None) -> tuple[str, ...]:
+    """The names a fault's target means with this seed; as written where nothing is drawn, or nothing can be."""
+    value = scenario.faults[index]
+    if topology is None or not isinstance(value.target, str):
+        return (value.target,)
+    services = list(scenario.services)
+    if targets.MANY.fullmatch(value.target):
+        known, count = targets.crowd(value.target, topology, services) or ([], 0)
+        possible = 1 <= count <= len(known)
+    else:
+        any_of = value.target in targets.SELECTORS and value.target != targets.BUSIEST
+        possible = any_of and bool(targets.names(topology, value.target.removeprefix(targets.ANY), services))
+    if not possible:
+        return (value.target,)
+    return tuple(targets.concrete(value, index, topology, scenario.run.seed, services).targets)
 
 
 def _meet(a: Fault, b: Fault, end: float) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testbed.errors import CannotRun
 from testbed.world.live import fleet
+from testbed.world.live.docker_hosts import DockerHosts
 from testbed.world.live.fleet import Fleet
 from testbed.world.live.hub import Hub
 from tests.live_run.kit import CALM, Run, docker, ready, until
@@ -95,3 +98,52 @@ def test_a_killed_instance_is_no_longer_counted_as_busy(tmp_path: Path) -> None:
     work = ("services.cut.work=100 ms", "tasks.scene.deadline=2 s", "arrivals.rate=8 /s", "policy.name=static")
     Run(ready(*CALM, *work, "run.duration=4 s"), tmp_path / "run", kill)()
     assert seen["before"][0] > 0 and seen["after"] == (0,)
+
+
+def test_moves_while_docker_fails_lose_no_task(tmp_path: Path) -> None:
+    """Three calls of ten fail, with a move a slot: what can not be begun is given up, what can not be stopped is tried
+    again, and each task comes home."""
+    fault = "{name: stumbles, kind: docker_failing, target: control, at: 1.5 s, for: 5 s, with: {share: 0.3}}"
+    run = Run(ready("bandwidth=[]", f"faults=[{fault}]", *OFTEN), tmp_path / "run")
+    summary = run()
+    failed = [e for kind in ("action_failed", "action_retried") for e in run.events(kind)]
+    assert failed and all("fail" in e["error"] for e in failed)
+    moves = run.events("migrated")
+    assert any(1.5 <= e["actual_s"] <= 7.5 for e in moves), "some got through"
+    assert summary["migrations"]["tasks_lost"] == 0
+    assert summary["lost_by"]["unanswered"] == 0 and summary["tasks"]["on_time"] > 0
+    assert [f["verified"] for f in summary["faults"]] == [True]
+
+
+def test_a_move_whose_end_fails_keeps_its_new_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker does not stop what has drained: that stays until the end, unused, and what took its place serves."""
+
+    def refuse(hosts: DockerHosts, id: str, grace_s: float = 2.0) -> None:
+        raise CannotRun(f"Docker did not stop {id}: it fails")
+
+    monkeypatch.setattr(DockerHosts, "retire", refuse)
+    monkeypatch.setattr(fleet, "STOP_PAUSE", 0.01)
+    run = Run(ready(*CALM, *OFTEN), tmp_path / "run")
+    summary = run()
+    failed = [e for e in run.events("action_failed") if "did not stop" in e["error"]]
+    kept = {i["id"] for i in run.events("slot")[-1]["instances"]}
+    assert len(failed) >= 3 and summary["lost_by"]["unanswered"] == 0
+    assert any(f"'{id}'" in e["action"] for e in failed for id in kept), "instances of moves whose end failed serve on"
+
+
+def test_a_node_that_lost_its_power_leaves_no_connection_for_ever(tmp_path: Path) -> None:
+    """The kernel asks the other end of what a gateway and a service accepted, and gives up one that does not answer.
+
+    Seven minutes would be long for a test: the options are read from the sockets of a run, by ss from the host.
+    """
+    seen: list[str] = []
+
+    def look(run: Run, status: dict[str, Any]) -> None:
+        for host in ("gw1", "n2"):
+            space = run.world._network.namespaces[host]
+            words = ["nsenter", f"--net={space}", "ss", "-Htno", "state", "established"]
+            seen.extend(subprocess.check_output(words, text=True).splitlines())
+
+    Run(ready(*CALM, "run.duration=2 s"), tmp_path / "run", look)()
+    asked = [line for line in seen if "timer:(keepalive,4min" in line or "timer:(keepalive,5min" in line]
+    assert {line.split()[2].rpartition(":")[2] for line in asked} >= {"6000"}, seen[-20:]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from testbed.errors import InputError
 from testbed.scenario import targets
 from testbed.scenario.model import Fault
 from testbed.topology.build import build
-from tests.scenario.small import only, problems
+from tests.scenario.small import only, problems, scenario
 
 METRO = build({"generator": "metro", "clusters": 4, "nodes": ["big"]}, ["big"], 1)
 RING = build({"generator": "ring", "sites": 5, "nodes": ["big"]}, ["big"], 1)
@@ -60,3 +61,16 @@ def test_a_share_is_rounded_and_at_least_one(share: str, of: int, count: int) ->
 def test_what_is_not_meant_is_said(tmp_path: Path, target: str, says: str) -> None:
     found = [p for p in problems(tmp_path, ("target: s1--s2", f"target: '{target}'")) if p.path == "faults.0.target"]
     assert says in only(found).message
+
+
+def test_drawn_targets_that_meet_are_found_before_the_run(tmp_path: Path) -> None:
+    """Of a named trunk and a drawn one: exactly the seeds that draw that very trunk are refused."""
+    second = "- {name: other, kind: link_down, target: any trunk, at: 12 s, for: 5 s}"
+    said: dict[int, str] = {}
+    for seed in range(1, 41):
+        try:
+            scenario(tmp_path, ("claims:", f"  {second}\nrun: {{seed: {seed}}}\nclaims:"))
+        except InputError as error:
+            said[seed] = only(error.problems).message
+    assert 0 < len(said) < 40, "some seeds draw it, and not all"
+    assert all(f"on the same target 's1--s2' (drawn by seed {seed})" in words for seed, words in said.items())

@@ -268,8 +268,13 @@ class Fleet:
                 return
             self.note(Event("action_failed", None, self.clock(), {"action": repr(action), "error": str(error)}))
             start = action.start if isinstance(action, Migrate) else action
-            if isinstance(start, Start):
+            if isinstance(start, Start) and not self._serves(start.id):
                 self._give_up(start.id)
+
+    def _serves(self, name: str) -> bool:
+        """Whether it became ready: a move that failed after that has failed in its drain."""
+        instance = self.instances.get(name)
+        return instance is not None and instance.state != "starting"
 
     def _give_up(self, name: str) -> None:
         """An instance that never became ready leaves nothing, not even a container that might still call."""
