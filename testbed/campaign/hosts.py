@@ -8,9 +8,8 @@ from pathlib import Path
 
 from testbed.catalogue import nearest
 from testbed.errors import InputError
-from testbed.vm.host import Host, parse
+from testbed.vm.host import FOLDER, Host, parse
 
-FOLDER = "shaketable-vm"  # where `testbed vm up` puts us
 MOST_WORKERS = 256
 WORDS = ("workers", "live", "dir")
 

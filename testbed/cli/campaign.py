@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from testbed.campaign import campaign, compare
+from testbed.campaign import campaign
 from testbed.campaign.campaign_file import read_plan
 from testbed.campaign.crew import crew
-from testbed.campaign.folder import write
 from testbed.campaign.identity import build
+from testbed.cli.compare import write_comparison
 from testbed.cli.progress import Progress, stderr, tell
-from testbed.errors import CannotRun, InputError
-from testbed.report.canvas import alone
-from testbed.report.comparison import figures, page
+from testbed.errors import InputError
+from testbed.vm.host import Keys, need_paramiko
 
 
 def make_campaign(a: argparse.Namespace) -> int:
@@ -36,11 +34,7 @@ def make_campaign(a: argparse.Namespace) -> int:
         found = campaign.comparison(plan, out, world, failed)
         folder = out / world
         folder.mkdir(exist_ok=True)
-        pictures = figures(found)
-        files = {"comparison.json": json.dumps(found, indent=1) + "\n", "comparison.csv": compare.table(found)}
-        files |= {name: alone(text) + "\n" for name, text in pictures.items()} | {"index.html": page(found, pictures)}
-        for name, text in files.items():
-            write(folder / name, text)
+        write_comparison(folder, found)
         places[f"page of the {world} world"] = str(folder / "index.html")
     if failed:
         console.print(f"{len(failed)} of {plan.total} runs could not be made; --resume tries them again")
@@ -60,15 +54,9 @@ def _workers(a: argparse.Namespace) -> Callable[[bool], campaign.Crew]:
         return lambda live: crew(a.scheduler, a.workers or len(os.sched_getaffinity(0)), live)
     if a.scheduler or a.workers:
         raise InputError("--hosts says who works; leave out --scheduler and --workers (in the list: workers=N)")
-    try:
-        import paramiko  # noqa: F401
-    except ImportError:
-        raise CannotRun(
-            "--hosts needs the Python package paramiko: ./shaketable setup, or pip install paramiko"
-        ) from None
+    need_paramiko("--hosts")
     from testbed.campaign.hosts import read_hosts
     from testbed.campaign.ssh import ssh_crew
-    from testbed.vm.host import Keys
 
     machines = read_hosts(a.hosts)
     return lambda live: ssh_crew(machines, Keys(a.key, a.known_hosts))

@@ -30,14 +30,7 @@ def compare_policies(
     with Progress() as progress:
         progress.now("preparing the first run")
         found = compare.compare(plan, folder, workers or len(os.sched_getaffinity(0)), progress)
-    pictures = figures(found)
-    files = {"comparison.json": json.dumps(found, indent=1) + "\n", "comparison.csv": compare.table(found)}
-    for name, text in {
-        **files,
-        **{k: alone(v) + "\n" for k, v in pictures.items()},
-        "index.html": page(found, pictures),
-    }.items():
-        write(folder / name, text)
+    write_comparison(folder, found)
     if as_json:
         print(json.dumps(found, indent=1))
     else:
@@ -45,6 +38,15 @@ def compare_policies(
     said.print(f"page: {folder / 'index.html'}")
     whole = not found["failed"] and all(r["runs"] == len(plan.seeds) for r in found["rows"])
     return 0 if whole else 3
+
+
+def write_comparison(folder: Path, found: Mapping[str, Any]) -> None:
+    """comparison.json and .csv, the figures as files and the page, of what `compare` or `campaign` found."""
+    pictures = figures(found)
+    files = {"comparison.json": json.dumps(found, indent=1) + "\n", "comparison.csv": compare.table(found)}
+    files |= {name: alone(text) + "\n" for name, text in pictures.items()} | {"index.html": page(found, pictures)}
+    for name, text in files.items():
+        write(folder / name, text)
 
 
 def _table(found: Mapping[str, Any]) -> Table:

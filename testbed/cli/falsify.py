@@ -22,6 +22,7 @@ from testbed.errors import InputError
 from testbed.run.prepare import load
 from testbed.scenario.model import Scenario
 from testbed.verdict.cells import cells_of
+from testbed.verdict.claims import holds
 from testbed.verdict.decide import gather
 
 
@@ -112,7 +113,7 @@ def confirmation(scenario: Scenario, summary: dict[str, Any]) -> dict[str, Any]:
     if evidence.doubts:
         return {"breaks": None, "words": f"unknown, {'; '.join(evidence.doubts)}"}
     (value,) = evidence.questions[0].values
-    breaks = value < claim.at_least if claim.at_least is not None else value > (claim.at_most or 0.0)
+    breaks = not holds(claim, value)
     wanted = f"at least {claim.at_least:g}" if claim.at_least is not None else f"at most {claim.at_most:g}"
     words = f"{claim.metric} {value:.4g}, wanted {wanted}: {'it breaks here, too' if breaks else 'it holds here'}"
     return {"breaks": breaks, "estimate": value, "words": words}

@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from testbed.errors import CannotRun
-
-FOLDER = "shaketable-vm"
+from testbed.vm.host import FOLDER, Keys, need_paramiko, parse
 
 
 def words(c: argparse.ArgumentParser, sets: Any) -> None:
@@ -52,12 +50,8 @@ def _world(v: argparse.ArgumentParser) -> None:
 
 def drive(a: argparse.Namespace) -> int:
     """Exit codes are those of what ran there; 4 where it could not."""
-    try:
-        import paramiko  # noqa: F401
-    except ImportError:
-        raise CannotRun("`vm` needs the Python package paramiko: ./shaketable setup, or pip install paramiko") from None
+    need_paramiko("vm")
     from testbed.vm import remote
-    from testbed.vm.host import Keys, parse
 
     keys = Keys(a.key, a.known_hosts)
     with remote.machine(parse(a.host), keys, a.dir, _say) as m:

@@ -129,9 +129,8 @@ def _expanded_p(s: Sample, threshold: float) -> float:
 
 def _skewness(x: Array) -> float:
     """γ, the sample skewness with its small-sample correction (x of at least three values, not all the same)."""
-    from scipy.stats import skew
-
-    return float(skew(x, bias=False))
+    n, z = x.size, (x - x.mean()) / x.std(ddof=1)
+    return float(n / ((n - 1) * (n - 2)) * (z**3).sum())
 
 
 def _hall_p(x: Array, threshold: float) -> float:

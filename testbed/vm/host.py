@@ -7,11 +7,23 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.errors import InputError
+from testbed.errors import CannotRun, InputError
 
 WRITTEN = re.compile(
     r"^(?:(?P<user>[^@\s:/]+)@)?(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>\d+))?$"
 )
+
+FOLDER = "shaketable-vm"  # where `testbed vm up` puts us, in the home of the user there
+
+
+def need_paramiko(word: str) -> None:
+    """Raises CannotRun where a word that speaks SSH can't."""
+    try:
+        import paramiko  # noqa: F401
+    except ImportError:
+        raise CannotRun(
+            f"`{word}` needs the Python package paramiko: ./shaketable setup, or pip install paramiko"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

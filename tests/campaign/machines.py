@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm.server import BEGIN, CONFIG, PORT, ROOT, SSHD, _namespace, keys
+from tests.vm.server import BEGIN, CONFIG, PORT, ROOT, SSHD, _namespace, keys, known, let_listen
 
 NET = "10.79.1"
 COUNT = 3
@@ -88,7 +88,7 @@ def machines(folder: Path) -> Iterator[Machines]:
         at_client("link", "add", "b0", "type", "bridge")
         at_client("addr", "add", f"{NET}.1/24", "dev", "b0")
         at_client("link", "set", "b0", "up")
-        pids, known = [], []
+        pids, hosts = [], []
         for i in range(COUNT):
             own = folder / f"machine{i}"
             (own / "small").mkdir(parents=True)
@@ -102,17 +102,9 @@ def machines(folder: Path) -> Iterator[Machines]:
             subprocess.run([*far, "link", "set", "lo", "up"], check=True)
             subprocess.run([*far, "addr", "add", f"{address(i)}/24", "dev", "v1"], check=True)
             subprocess.run([*far, "link", "set", "v1", "up"], check=True)
-            assert machine.stdin is not None and machine.stderr is not None
-            machine.stdin.write("go\n")
-            machine.stdin.flush()
-            said = []
-            while "listening" not in (line := machine.stderr.readline()).lower():
-                said.append(line)
-                assert line, "".join(said)
-            kind, blob = (own / "host_key.pub").read_text().split()[:2]
-            known.append(f"[{address(i)}]:{PORT} {kind} {blob}\n")
+            let_listen(machine)
+            hosts.append(known(own / "host_key.pub", address(i)))
             pids.append(machine.pid)
-        (folder / "known_hosts").write_text("".join(known))
-        kind, blob = (folder / "other_key.pub").read_text().split()[:2]
-        (folder / "changed_hosts").write_text("".join([*known[:2], f"[{address(2)}]:{PORT} {kind} {blob}\n"]))
+        (folder / "known_hosts").write_text("".join(hosts))
+        (folder / "changed_hosts").write_text("".join([*hosts[:2], known(folder / "other_key.pub", address(2))]))
         yield Machines(folder, enter, pids)

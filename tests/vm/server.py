@@ -86,17 +86,29 @@ def keys(folder: Path, *names: str) -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
 
 
-def known(folder: Path, key: str, file: str) -> None:
-    kind, blob = (folder / f"{key}.pub").read_text().split()[:2]
-    (folder / file).write_text(f"[{THERE}]:{PORT} {kind} {blob}\n")
+def let_listen(machine: subprocess.Popen[str]) -> None:
+    """Its network is there now: its SSH server may start, and is awaited."""
+    assert machine.stdin is not None and machine.stderr is not None
+    machine.stdin.write("go\n")
+    machine.stdin.flush()
+    said = []
+    while "listening" not in (line := machine.stderr.readline()).lower():
+        said.append(line)
+        assert line, "".join(said)
+
+
+def known(public: Path, address: str = THERE) -> str:
+    """The line of a file of known hosts."""
+    kind, blob = public.read_text().split()[:2]
+    return f"[{address}]:{PORT} {kind} {blob}\n"
 
 
 @contextmanager
 def server(folder: Path) -> Iterator[Server]:
     (folder / "small").mkdir()
     keys(folder, "host_key", "user_key", "other_key")
-    known(folder, "host_key", "known_hosts")
-    known(folder, "other_key", "changed_hosts")
+    (folder / "known_hosts").write_text(known(folder / "host_key.pub"))
+    (folder / "changed_hosts").write_text(known(folder / "other_key.pub"))
     (folder / "empty_hosts").touch()
     (folder / "config").write_text(CONFIG.format(port=PORT, there=THERE, folder=folder))
     begin = BEGIN.format(folder=folder, sshd=SSHD)
@@ -111,13 +123,7 @@ def server(folder: Path) -> Iterator[Server]:
             [*far, "ip", "link", "set", "v1", "up"],
         ):
             subprocess.run(command, check=True)
-        assert machine.stdin is not None and machine.stderr is not None
-        machine.stdin.write("go\n")
-        machine.stdin.flush()
-        said = []
-        while "listening" not in (line := machine.stderr.readline()).lower():
-            said.append(line)
-            assert line, "".join(said)
+        let_listen(machine)
         yield Server(folder, enter)
 
 
