@@ -11,8 +11,9 @@ from dataclasses import fields, is_dataclass
 from itertools import chain
 from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from testbed.errors import CannotRun, InputError
 from testbed.record.tables import STAGE_OUTCOMES, TASK_OUTCOMES, Array, Names
@@ -73,6 +74,13 @@ class RunFolder:
         except OSError as error:
             self.lost = _unwritable(self.path, error)
             raise CannotRun(self.lost) from error
+
+    def scratch(self) -> IO[bytes]:
+        """A file without a name, on the records' own disk; gone with the run, however that ends."""
+        try:
+            return TemporaryFile(dir=self.path, buffering=0)
+        except OSError as error:
+            raise CannotRun(_unwritable(self.path, error)) from error
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole or not at all (temporary file, fsync, rename). CannotRun when it can't be written."""

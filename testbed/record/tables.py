@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from io import SEEK_END
+from itertools import chain
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,29 +174,51 @@ LOOSE = 64
 
 
 class Pile:
-    """A table that grows by pieces and is never put together as a whole: it is read once, chunk by chunk."""
+    """A table that grows by pieces and is never put together as a whole: it is read once, chunk by chunk.
 
-    def __init__(self, dtype: np.dtype[Any], chunk: int = 1 << 18) -> None:
+    file: read-write and ours alone; pieces go there as they are joined, so that an hour's table takes no memory.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], chunk: int = 1 << 18, file: IO[bytes] | None = None) -> None:
         self._dtype, self._chunk, self._pieces = dtype, chunk, list[Array]()
         self._joined = 0  # of the pieces, those that are many in one
+        self._file, self._filed = file, 0  # rows
 
     def add(self, rows: Array) -> None:
+        """OSError where the file can't take them."""
         if len(rows):
             self._pieces.append(rows)
-        if len(self._pieces) - self._joined >= LOOSE:
-            self._pieces[self._joined :] = [np.concatenate(self._pieces[self._joined :])]
+        if len(self._pieces) - self._joined < LOOSE:
+            return
+        some = np.concatenate(self._pieces[self._joined :])
+        if self._file is None:
+            self._pieces[self._joined :] = [some]
             self._joined += 1
+        else:
+            left = memoryview(some.tobytes())
+            while left:  # a file without a buffer may take a part
+                left = left[self._file.write(left) :]
+            self._filed, self._pieces = self._filed + len(some), []
 
     def __len__(self) -> int:
-        return sum(map(len, self._pieces))
+        return self._filed + sum(map(len, self._pieces))
 
     def chunks(self) -> Iterator[Array]:
         """All rows in the order they came, pieces joined while they are no longer than a chunk; one empty of none."""
         some, n = [np.empty(0, self._dtype)], 0
-        for piece in self._pieces:
+        for piece in chain(self._from_file(), self._pieces):
             if n and n + len(piece) > self._chunk:
                 yield np.concatenate(some)
                 some, n = [], 0
             some.append(piece)
             n += len(piece)
         yield np.concatenate(some)
+
+    def _from_file(self) -> Iterator[Array]:
+        for first in range(0, self._filed, self._chunk):
+            assert self._file is not None
+            self._file.seek(first * self._dtype.itemsize)
+            n = min(self._chunk, self._filed - first)
+            yield np.frombuffer(self._file.read(n * self._dtype.itemsize), self._dtype)
+        if self._file is not None:
+            self._file.seek(0, SEEK_END)

@@ -112,7 +112,8 @@ class Loop:
     journey: Journey = field(init=False)
 
     def __post_init__(self) -> None:
-        self.journey = Journey(self.names)
+        file = None if self.simulated else self.folder.scratch()  # the twin's rows are many and its runs short
+        self.journey = Journey(self.names, stages=Pile(STAGES, file=file))
         self.beliefs = self.shaker.beliefs = Beliefs(self.model, self.world.now)
         self._services = {m.name: m for m in self.model.services()}
         self._prices = {v.name: v.price for v in self.model.nodes}

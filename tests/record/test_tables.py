@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from testbed.record.folder import RunFolder
 from testbed.record.tables import LATE, LOOSE, ON_TIME, STAGES, TASKS, UNANSWERED, Names, Pile, TaskBook, task_rows
 from tests.load.builders import model
 
@@ -79,3 +80,27 @@ def test_a_pile_of_many_small_pieces_is_a_few_large_ones():
     assert len(pile._pieces) == 10 + 3
     (rows,) = pile.chunks()
     assert rows["id"].tolist() == list(range(1, 1 + 10 * LOOSE + 3))
+
+
+def test_a_pile_with_a_file_keeps_in_memory_what_is_loose_only(tmp_path):
+    """Read twice, and between the two it grows: in the same order, and as if there were no file."""
+    with RunFolder(tmp_path / "run").scratch() as file:
+        pile, plain, k = Pile(TASKS, chunk=50, file=file), Pile(TASKS, chunk=50), 0
+        for _ in range(2):
+            for _ in range(5 * LOOSE // 2):
+                pile.add(tasks(k + 1, k + 2))
+                plain.add(tasks(k + 1, k + 2))
+                k += 2
+            assert len(pile._pieces) < LOOSE and len(pile) == len(plain) == k
+            assert np.concatenate(list(pile.chunks()))["id"].tolist() == list(range(1, k + 1))
+            both = [np.concatenate(list(p.chunks())) for p in (pile, plain)]
+            assert repr(both[0].tolist()) == repr(both[1].tolist())
+        assert max(len(c) for c in pile.chunks()) <= max(50, 2 * LOOSE)
+        assert [f.name for f in (tmp_path / "run").iterdir()] == ["events.jsonl"]
+
+
+def test_a_full_disk_is_said_when_it_happens():
+    with open("/dev/full", "r+b", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        pile = Pile(TASKS, file=file)
+        for k in range(LOOSE):
+            pile.add(tasks(k + 1))
