@@ -13,17 +13,21 @@ from rich.console import Console
 from rich.table import Table
 
 from testbed.cli.progress import Progress
-from testbed.errors import CannotRun
+from testbed.errors import CannotRun, InputError
 from testbed.world.live import capabilities
 from testbed.world.live.links import calibration, choice
 from testbed.world.live.links.scratch import scratch
 
 LOOK_S = 1.0  # how long the machine is watched beforehand
+SLOWEST = 100.0  # dilation: longer than an hour is a mistake
 BUSY = 0.25  # share of the processors others use: what is outside its bounds then says nothing about the links
 
 
-def calibrate(as_json: bool) -> int:
-    """0 all within their bounds, 1 some outside, 3 some outside while others used the machine, 4 not possible here."""
+def calibrate(as_json: bool, dilate: float = 1.0) -> int:
+    """dilate: as a run of this dilation has its links, errors in nominal time. The exit code:
+    0 all within their bounds, 1 some outside, 3 some outside while others used the machine, 4 not possible here."""
+    if not 1.0 <= dilate <= SLOWEST:
+        raise InputError(f"--dilate {dilate:g}: 1 to {SLOWEST:g} is allowed; a calibration takes K times 45 s")
     if os.geteuid() != 0:
         raise CannotRun("links are made in namespaces of their own, which takes root: sudo ./shaketable doctor --links")
     plan = calibration.steps(choice.offered(capabilities.features()))
@@ -31,13 +35,15 @@ def calibrate(as_json: bool) -> int:
         raise CannotRun("this kernel offers no link backend: `./shaketable doctor` says what is missing")
     others, began, before = _others(), time.monotonic(), capabilities.cpu_times()
     with Progress() as progress, scratch(f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}") as place:
-        rows = list(calibration.calibrate(place, plan, lambda what, left: progress.now(f"calibrating {what}", left)))
+        bench = calibration.Bench(place, dilate)
+        rows = list(calibration.calibrate(bench, plan, lambda what, left: progress.now(f"calibrating {what}", left)))
     took = time.monotonic() - began
     stolen = (capabilities.cpu_times().steal - before.steal) / took
     outside = [row for row in rows if row.within is False]
     verdict = "pass" if not outside else "unknown" if others > BUSY else "fail"
     if as_json:
         facts = {
+            "dilate": dilate,
             "rows": [asdict(row) for row in rows],
             "others": others,
             "stolen": stolen,
@@ -46,7 +52,7 @@ def calibrate(as_json: bool) -> int:
         }
         print(json.dumps(facts, indent=1))
     else:
-        _print(rows, others, stolen, took, verdict)
+        _print(rows, others, stolen, took, dilate, verdict)
     return {"pass": 0, "fail": 1, "unknown": 3}[verdict]
 
 
@@ -59,7 +65,7 @@ def _others() -> float:
     return busy / max(busy + after.idle - before.idle, 1e-9)
 
 
-def _print(rows: list[calibration.Row], others: float, stolen: float, took: float, verdict: str) -> None:
+def _print(rows: list[calibration.Row], others: float, stolen: float, took: float, dilate: float, verdict: str) -> None:
     table = Table("backend", "quantity", "configured", "measured", "bound", "", box=None, pad_edge=False)
     for row in rows:
         mark = "[green]within[/green]" if row.within else "[red]outside[/red]"
@@ -68,7 +74,8 @@ def _print(rows: list[calibration.Row], others: float, stolen: float, took: floa
     console = Console(highlight=False, width=max(100, Console().width))  # a narrow table would break its figures
     console.print(table)
     used = f"others used {others:.0%} of the processors beforehand, {stolen:.1%} of one was stolen meanwhile"
-    console.print(f"{len(rows)} quantities in {took:.0f} s; {used}")
+    scale = "" if dilate == 1.0 else f" at a dilation of {dilate:g}, in nominal time"
+    console.print(f"{len(rows)} quantities{scale} in {took:.0f} s; {used}")
     if verdict == "unknown":
         console.print("[yellow]unknown[/yellow]: something is outside, on a busy machine: measure again alone")
     else:

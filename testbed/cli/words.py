@@ -33,7 +33,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     if arguments.links:
         from testbed.cli.doctor_links import calibrate
 
-        return calibrate(arguments.json)
+        return calibrate(arguments.json, arguments.dilate)
     from testbed.cli.doctor import diagnose
 
     return diagnose(arguments.json)

@@ -4,6 +4,9 @@ Links between two namespaces of their own, one backend at a time, one quantity a
 Delays, jitter and traces by one-way probes with the kernel's receive time stamps (`instrument.py`); rates by layer-2
 bits at the receiving interface while saturated (`measure.py`); losses by numbered datagrams. The bounds are those a
 result is held to, with their reasons in docs/results.md; what is outside is reported as it is.
+
+A machine too slow for links of these rates may be asked for them as a dilated run has them: delays and gaps K times as
+long, rates a Kth, and what is found told in nominal time.
 """
 
 from __future__ import annotations
@@ -15,13 +18,15 @@ import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from testbed.record.measures import quantile
 from testbed.topology.model import Shape
 from testbed.world.live.links import jitter, mahimahi
+from testbed.world.live.links.base import LinkBackend, WireLink
 from testbed.world.live.links.instrument import Flow, Seen, run
 from testbed.world.live.links.measure import measure
 from testbed.world.live.links.scratch import Scratch
@@ -61,13 +66,41 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Bench:
+    """Where links are measured. Shapes, gaps and lags of its methods are nominal; dilate: real s of a nominal one."""
+
+    place: Scratch
+    dilate: float = 1.0
+
+    def links(
+        self, backend: str, shapes: Sequence[Shape]
+    ) -> AbstractContextManager[tuple[LinkBackend, list[WireLink]]]:
+        k = self.dilate
+        made = [replace(s, rate=s.rate / k, delay=s.delay * k, jitter=s.jitter * k) for s in shapes]
+        return self.place.links(backend, SEED, made)
+
+    def flow(self, index: int, size: int, interval: float, count: int, start: float = 0.0) -> Flow:
+        place, k = self.place, self.dilate
+        ends = place.address(index, "a"), place.address(index, "b")
+        return Flow(place.a, place.b, *ends, size, interval * k, count, start * k)
+
+    def run(self, flows: Sequence[Flow]) -> list[Seen]:
+        """Times of what was seen are the clock's own."""
+        return run(flows, 60.0 + 60.0 * self.dilate)
+
+    def lags(self, seen: Seen) -> list[float]:
+        """One-way times, s, less the probe's transmission."""
+        return [(at - seen.sent[number]) / self.dilate - _SMALL * 8 / WIDE for number, at in seen.arrivals]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """seconds: about how long it takes."""
+    """seconds: about how long it takes, nominal."""
 
     name: str
     backends: tuple[str, ...]
     seconds: float
-    work: Callable[[Scratch, str], list[Row]]
+    work: Callable[[Bench, str], list[Row]]
 
 
 def steps(offered: Sequence[str]) -> list[tuple[str, Step]]:
@@ -75,25 +108,25 @@ def steps(offered: Sequence[str]) -> list[tuple[str, Step]]:
     return [(backend, step) for backend in offered for step in STEPS if backend in step.backends]
 
 
-def calibrate(place: Scratch, plan: Sequence[tuple[str, Step]], say: Callable[[str, float], None]) -> Iterator[Row]:
+def calibrate(bench: Bench, plan: Sequence[tuple[str, Step]], say: Callable[[str, float], None]) -> Iterator[Row]:
     """Do the steps; say(what is being done, s left) before each."""
     left = sum(step.seconds for _, step in plan)
     for backend, step in plan:
-        say(f"{backend}: {step.name}", left)
-        yield from step.work(place, backend)
+        say(f"{backend}: {step.name}", left * bench.dilate)
+        yield from step.work(bench, backend)
         left -= step.seconds
 
 
-def delays(place: Scratch, backend: str) -> list[Row]:
+def delays(bench: Bench, backend: str) -> list[Row]:
     """Error of the one-way delay at each of DELAYS, links all at once, probes of their own."""
-    with place.links(backend, SEED, [Shape(WIDE, d) for d in DELAYS]):
+    with bench.links(backend, [Shape(WIDE, d) for d in DELAYS]):
         flows = [
-            _flow(place, i, _SMALL, _DELAY_GAP, _DELAY_PROBES, i * _DELAY_GAP / len(DELAYS)) for i in range(len(DELAYS))
+            bench.flow(i, _SMALL, _DELAY_GAP, _DELAY_PROBES, i * _DELAY_GAP / len(DELAYS)) for i in range(len(DELAYS))
         ]
-        seen = run(flows)
+        seen = bench.run(flows)
     rows = []
     for configured, one in zip(DELAYS, seen, strict=True):
-        errors = sorted(abs(lag - configured) for lag in _lags(one))
+        errors = sorted(abs(lag - configured) for lag in bench.lags(one))
         shown = f"{configured * 1e3:g} ms"
         for what, share, bound in (("p50", 0.5, DELAY_P50), ("p99", 0.99, DELAY_P99)):
             found = quantile(errors, share) or 0.0
@@ -103,13 +136,14 @@ def delays(place: Scratch, backend: str) -> list[Row]:
     return rows
 
 
-def rates(place: Scratch, backend: str) -> list[Row]:
+def rates(bench: Bench, backend: str) -> list[Row]:
     """Layer-2 bits at the receiving interface while saturated."""
-    with place.links(backend, SEED, [Shape(rate) for rate in RATES]):
-        found = measure([place.probe(i, rate) for i, rate in enumerate(RATES)], _RATE_SECONDS)
+    with bench.links(backend, [Shape(rate) for rate in RATES]):
+        probes = [bench.place.probe(i, rate / bench.dilate) for i, rate in enumerate(RATES)]
+        found = measure(probes, _RATE_SECONDS * bench.dilate)
     rows = []
     for configured, one in zip(RATES, found, strict=True):
-        error = one.bps / configured - 1
+        error = one.bps * bench.dilate / configured - 1
         rows.append(
             Row(
                 backend, "bandwidth, error", f"{configured / 1e6:g} Mbit/s", "%", error * 100,
@@ -119,11 +153,11 @@ def rates(place: Scratch, backend: str) -> list[Row]:
     return rows
 
 
-def losses(place: Scratch, backend: str) -> list[Row]:
+def losses(bench: Bench, backend: str) -> list[Row]:
     """Independent losses against the binomial interval; bursts against their mean length."""
     shapes = [Shape(WIDE, 0.001, loss=loss) for loss in LOSSES] + [Shape(WIDE, 0.001, loss=0.05, loss_burst=_BURST)]
-    with place.links(backend, SEED, shapes):
-        seen = run([_flow(place, i, _SMALL, _LOSS_GAP, _LOSS_PROBES) for i in range(len(shapes))])
+    with bench.links(backend, shapes):
+        seen = bench.run([bench.flow(i, _SMALL, _LOSS_GAP, _LOSS_PROBES) for i in range(len(shapes))])
     rows = []
     for shape, one in zip(shapes, seen, strict=True):
         there = {number for number, _ in one.arrivals}
@@ -144,15 +178,15 @@ def losses(place: Scratch, backend: str) -> list[Row]:
     return rows
 
 
-def spreads(place: Scratch, backend: str) -> list[Row]:
+def spreads(bench: Bench, backend: str) -> list[Row]:
     """Deviation of the jitter and Kolmogorov–Smirnov against its law, whose place is fitted: delay has its own row."""
     shapes = [Shape(WIDE, SPREAD_DELAY, SPREAD, jitter_law=law) for law in jitter.LAWS for _ in range(_SPREAD_LINKS)]
-    with place.links(backend, SEED, shapes):
+    with bench.links(backend, shapes):
         gap = _SPREAD_GAP / len(shapes)
-        seen = run([_flow(place, i, _SMALL, _SPREAD_GAP, _SPREAD_PROBES, i * gap) for i in range(len(shapes))])
+        seen = bench.run([bench.flow(i, _SMALL, _SPREAD_GAP, _SPREAD_PROBES, i * gap) for i in range(len(shapes))])
     rows = []
     for index, law in enumerate(jitter.LAWS):
-        lags = [lag for one in seen[index * _SPREAD_LINKS : (index + 1) * _SPREAD_LINKS] for lag in _lags(one)]
+        lags = [lag for one in seen[index * _SPREAD_LINKS : (index + 1) * _SPREAD_LINKS] for lag in bench.lags(one)]
         found = statistics.stdev(lags)
         shown = f"{law}, σ {SPREAD * 1e3:g} ms"
         within = abs(found / SPREAD - 1) <= SPREAD_ERROR
@@ -163,18 +197,19 @@ def spreads(place: Scratch, backend: str) -> list[Row]:
     return rows
 
 
-def trace(place: Scratch, backend: str) -> list[Row]:
+def trace(bench: Bench, backend: str) -> list[Row]:
     """A packet-opportunity file under saturation: every frame's time, and bytes in any 1 s window."""
-    with tempfile.TemporaryDirectory(prefix=f"shaketable-{place.names.tag}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"shaketable-{bench.place.names.tag}-") as folder:
         file = Path(folder) / "opportunities"
         file.write_text("\n".join(map(str, made_trace())) + "\n")
         opportunities = mahimahi.parse(str(file))
-        with place.links(backend, SEED, [Shape(WIDE, queue=1e9)]) as (made, links):
+        with bench.links(backend, [Shape(WIDE, queue=1e9)]) as (made, links):
             origin = time.monotonic()
-            made.play_trace(links[0].name, "ab", str(file), mahimahi.OPPORTUNITY_BYTES, 1.0, origin)
-            seen = run([_flow(place, 0, _FULL, _TRACE_GAP, opportunities.count(_TRACE_SECONDS))])[0]
-    times = [at - origin for _, at in seen.arrivals]
-    errors = sorted(abs(t - due) for t, due in zip(times, _chances(opportunities, seen, origin), strict=False))
+            made.play_trace(links[0].name, "ab", str(file), mahimahi.OPPORTUNITY_BYTES, bench.dilate, origin)
+            seen = bench.run([bench.flow(0, _FULL, _TRACE_GAP, opportunities.count(_TRACE_SECONDS))])[0]
+    times, sent = ([(at - origin) / bench.dilate for at in some] for some in ((a for _, a in seen.arrivals), seen.sent))
+    transit = _TRANSIT / bench.dilate
+    errors = sorted(abs(t - due) for t, due in zip(times, _chances(opportunities, sent, transit), strict=False))
     late = quantile(errors, 0.99) or 0.0
     worst = 0.0
     for step in range(int((times[-1] - times[0] - 1) / _WINDOW_STEP)):
@@ -191,11 +226,11 @@ def trace(place: Scratch, backend: str) -> list[Row]:
     ]  # fmt: skip
 
 
-def _chances(opportunities: mahimahi.Opportunities, seen: Seen, origin: float) -> list[float]:
-    """When each frame sent has its opportunity: the first that nobody before it has used."""
+def _chances(opportunities: mahimahi.Opportunities, sent: Sequence[float], transit: float) -> list[float]:
+    """When each frame sent has its opportunity: the first that nobody before it has used. All in s of the trace."""
     out, index = [], -1
-    for at in seen.sent:
-        index = max(index + 1, opportunities.count(at + _TRANSIT - origin))
+    for at in sent:
+        index = max(index + 1, opportunities.count(at + transit))
         out.append(opportunities.at(index))
     return out
 
@@ -216,16 +251,6 @@ STEPS = (
     Step("jitter", ("netem", "relay"), 6.0, spreads),
     Step("trace", ("relay",), 7.5, trace),
 )
-
-
-def _flow(place: Scratch, index: int, size: int, interval: float, count: int, start: float = 0.0) -> Flow:
-    ends = place.address(index, "a"), place.address(index, "b")
-    return Flow(place.a, place.b, *ends, size, interval, count, start)
-
-
-def _lags(seen: Seen) -> list[float]:
-    """One-way times, s, less the probe's transmission."""
-    return [at - seen.sent[number] - _SMALL * 8 / WIDE for number, at in seen.arrivals]
 
 
 def _runs(gone: Sequence[bool]) -> list[int]:

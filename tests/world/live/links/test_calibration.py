@@ -59,7 +59,7 @@ def test_the_made_trace_is_one_and_repeats_within_the_measurement() -> None:
 def test_a_calibrated_delay_is_reported_row_by_row_and_nothing_is_left(tmp_path: Path) -> None:
     run_id = f"calib-{os.getpid():06x}"
     with scratch(run_id) as place:
-        rows = calibration.delays(place, "relay")
+        rows = calibration.delays(calibration.Bench(place), "relay")
         holders = ledger.read(Path(place.names.folder)).pending
         assert len(holders) >= 3, "two namespaces and a relay"
     assert [(r.quantity, r.configured) for r in rows][:2] == [
@@ -67,6 +67,28 @@ def test_a_calibrated_delay_is_reported_row_by_row_and_nothing_is_left(tmp_path:
     ]  # fmt: skip
     assert all(0 <= r.value < 50 for r in rows), "ms; how good they are is the calibration's to say, not this test's"
     assert not Path(f"/run/shaketable/{run_id}").exists()
+
+
+@pytest.mark.live
+def test_a_dilated_link_is_slower_and_is_told_in_nominal_time() -> None:
+    """A frame of 100 bytes on 1 Mbit/s and 50 ms: three times as much on the wire, the same in the table."""
+    with scratch(f"calib-{os.getpid():06x}d") as place:
+        bench = calibration.Bench(place, 3.0)
+        with bench.links("relay", [Shape(1e6, 0.05)]) as (_, links):
+            assert (links[0].ab.rate, links[0].ab.delay) == (pytest.approx(1e6 / 3), pytest.approx(0.15))
+            seen = bench.run([bench.flow(0, 100, 0.02, 20)])[0]
+    assert seen.sent[-1] - seen.sent[0] >= 19 * 0.06 - 1e-3
+    real = min(at - seen.sent[number] for number, at in seen.arrivals)
+    assert real >= 0.15 + 3 * 100 * 8 / 1e6 - 1e-4
+    assert min(bench.lags(seen)) == pytest.approx(real / 3 - 100 * 8 / calibration.WIDE)
+
+
+@pytest.mark.parametrize("dilate", ["0.5", "1000", "nan"])
+def test_a_dilation_out_of_range_says_what_is_allowed(dilate: str, capfd: pytest.CaptureFixture[str]) -> None:
+    from testbed.cli import main
+
+    assert main(["doctor", "--links", "--dilate", dilate]) == 2
+    assert "1 to 100 is allowed" in capfd.readouterr().err
 
 
 OWNER = """
