@@ -13,6 +13,8 @@ from common.wire import REQUEST, Header
 
 #: View intervals for which an instance whose connection failed is not chosen (the detection's turn to act).
 SUSPECT_INTERVALS = 10
+#: Instances remembered after they left: more than can leave while a task bound to one of them is under way.
+MOST_GONE = 1000
 
 
 class Sender:
@@ -29,7 +31,7 @@ class Sender:
         self._interval = interval
         self._suspects: dict[str, float] = {}  # instance → until when it is not chosen
         self._known: frozenset[str] = frozenset()
-        self.gone: set[str] = set()  # instances that were in a view and are no more
+        self.gone: dict[str, None] = {}  # instances that were in a view and are no more, in the order they left
 
     def set_view(self, version: int, wire: dict[str, Any]) -> None:
         """Take a view; say FIN to instances marked draining, give up connections to those that left."""
@@ -39,9 +41,11 @@ class Sender:
         self.local = {key: len(link.pending) for key, link in links.items() if link.pending}
         known = frozenset(t.id for targets in view.targets.values() for t in targets)
         if known != self._known:
-            self.gone = (self.gone | self._known) - known
+            left = dict.fromkeys(sorted(self._known - known))
+            kept = {i: None for i in self.gone if i not in known} | left
+            self.gone = dict.fromkeys(list(kept)[-MOST_GONE:])
             self._known = known
-            for key in self.gone & links.keys():
+            for key in self.gone.keys() & links.keys():
                 links[key].abort()
         for targets in view.targets.values():
             for t in targets:

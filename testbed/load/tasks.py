@@ -7,6 +7,7 @@ else, so two policies, two worlds and two spikes of one seed still share every d
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -75,6 +76,28 @@ class _Shelf:
         return out
 
 
+class _Log:
+    """Times handed out at one ingress, ascending, s: a piece for each time it was asked for some."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[Array] = deque()
+
+    def add(self, times: Array) -> None:
+        if len(times):
+            self._pieces.append(times)
+
+    def forget(self, before: float) -> None:
+        while self._pieces and self._pieces[0][-1] < before:
+            self._pieces.popleft()
+
+    def count(self, start: float, end: float) -> int:
+        """How many lie in [start, end)."""
+        return sum(int(np.count_nonzero((start <= at) & (at < end))) for at in self._pieces)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._pieces))
+
+
 @dataclass
 class TaskSource:
     """All tasks of a run, asked for window by window, in time order.
@@ -96,7 +119,7 @@ class TaskSource:
         drawer = Drawer(self.model, names, self.seed)
         self._shelves = [_Shelf(o, code, drawer) for code, o in enumerate(names.ingresses)]
         self._arrivals = {o: _Arrivals(o, shape, self.seed) for o, shape in self.intensities.items()}
-        self._log: dict[str, list[Array]] = {o: [] for o in names.ingresses}  # times handed out
+        self._log = {o: _Log() for o in names.ingresses}
         core = {m.name for m in self.model.core}
         self._is_core = np.array([m.name in core for m in self.model.services()])[names.service_of]
 
@@ -115,8 +138,16 @@ class TaskSource:
         self._arrivals[ingress].set_factor(value, max(at, self._drawn_to), self._drawn_to)
 
     def count(self, ingress: str, start: float, end: float) -> int:
-        """Tasks drawn for `ingress` with an intended send in [start, end)."""
-        return sum(int(np.count_nonzero((start <= at) & (at < end))) for at in self._log[ingress])
+        """Tasks drawn for `ingress` with an intended send in [start, end); start not before what is forgotten."""
+        if self.trace is not None:
+            rows = self.trace.rows(start, min(end, self._drawn_to))
+            return int(np.count_nonzero(self.trace.dealt[rows] == self.trace.names.index(ingress)))
+        return self._log[ingress].count(start, end)
+
+    def forget(self, before: float) -> None:
+        """Nobody will ask for a count from before this: the times of a long run would fill its memory."""
+        for log in self._log.values():
+            log.forget(before)
 
     def expected(self, ingress: str, start: float, end: float) -> float:
         """∫ λ over [start, end), cut at what has been drawn; the trace's own count where arrivals are a trace."""
@@ -148,7 +179,8 @@ class TaskSource:
         """The next tasks of each shelf at the times given, by time; of two at one time the lower ingress's first."""
         pieces = [(s.code, block, part) for s, at in parts for block, part in s.take(len(at))]
         for s, at in parts:
-            self._log[s.name].append(at)
+            if self.trace is None:
+                self._log[s.name].add(at)
         at = np.concatenate([np.empty(0), *(at for _, at in parts)])
         order = np.argsort(at, kind="stable")
         first, self._next = self._next, self._next + len(at)

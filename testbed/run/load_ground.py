@@ -56,6 +56,8 @@ class LoadGround:
             edges += [(at, order, p.name, ingress, factor) for ingress, at, factor in fresh]
         for at, _, name, ingress, factor in sorted(edges):
             self._set(ingress, name, factor, at)
+        counted = [p.start for p in planned if p.steps is not None and p.start is not None and not p.over]
+        self.source.forget(min([*counted, self.clock()]))  # only a fault in force will ask what was offered since
 
     def cut(self, p: Planned) -> None:
         """A load fault ends before its time: the usual load from what has not been drawn yet on."""

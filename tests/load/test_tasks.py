@@ -110,6 +110,17 @@ def test_counts_follow_the_intensity():
     assert abs(s.count("gw2", 0.0, 400.0) - 4000) < 5 * 4000**0.5
 
 
+def test_what_is_forgotten_is_before_the_time_and_counts_after_it_stay():
+    whole, some = source(horizon=400.0), source(horizon=400.0)
+    for k in range(401):
+        whole.until(k)
+        some.until(k)
+        some.forget(k - 10.0)
+        assert sum(map(len, some._log.values())) < 20.0 * 12.0 + 5 * 240**0.5
+    for start, end in ((390.0, 400.0), (395.5, 397.25)):
+        assert some.count("gw1", start, end) == whole.count("gw1", start, end) > 0
+
+
 def test_types_come_by_share_and_access_by_its_rate():
     tasks = source(rate=100.0, m=0.0).until(50.0)
     share = np.mean(tasks.type == 0)

@@ -100,6 +100,17 @@ def test_a_load_spike_multiplies_arrivals_of_its_ingress_and_is_verified_by_coun
     assert (found["applied_at_s"], found["reverted_at_s"]) == (20.0, 40.0)
 
 
+def test_times_of_tasks_are_kept_for_the_length_of_a_load_fault_and_no_longer(tmp_path):
+    """An hour's load would be in memory twice. Each fault is verified by its own tasks all the same."""
+    spikes = [fault("load_spike", "gw1", at, 10, factor=3.0) for at in range(20, 580, 30)]
+    _, loop, _, _ = make(tmp_path, spikes, horizon=600.0)
+    kept = []
+    loop.listener = lambda _: kept.append(sum(map(len, loop.source._log.values())))
+    loop.run()
+    assert max(kept) < 13 * 40 + 5 * 520**0.5, "tasks of a spike's ten seconds and of those handed out ahead"
+    assert [f["verified"] for f in loop.shaker.summary()] == [True] * len(spikes)
+
+
 def test_coming_back_early_decides_at_once_with_the_same_slot(tmp_path):
     world, loop, _, _ = make(tmp_path, early_at=4.3, horizon=6.0)
     loop.run()

@@ -190,7 +190,7 @@ class Hub:
 
         def forget() -> None:
             self._views.remove(id)
-            member = self._members.pop(id, None)
+            member = self._roster.forget(id)
             if member is not None and member.connection is not None:
                 member.connection.finish()
             self._push()
@@ -198,15 +198,16 @@ class Hub:
         self._call(forget)
 
     def dead(self, id: str) -> int:
-        """An instance died: out of the view at once, its tasks told to the gateways. Returns how many it held."""
+        """An instance died: forgotten, its tasks told to the gateways. Returns how many it held."""
 
         def bury() -> int:
             self._views.remove(id)
             self._push()
-            member = self._members.get(id)
+            member = self._roster.forget(id)
             if member is None:
                 return 0
-            member.dead = True
+            if member.connection is not None:
+                member.connection.close()
             held, passed = member.whereabouts(RECENT_INTERVALS * self._interval)
             for gateway in self._roster.gateways():
                 mine = gateway.config["name"]
@@ -351,7 +352,7 @@ class Hub:
                 if not asked and self._roster.seen_by_all(marked) and all(member.id in g.released for g in gateways):
                     asked = True
                     send(member, {"t": "drain"})
-                if self._members.get(member.id) is not member or member.dead:
+                if self._members.get(member.id) is not member:
                     break  # removed or dead meanwhile
                 await asyncio.sleep(POLL)
         finally:

@@ -34,7 +34,6 @@ class Member:
     failed: str | None = None
     view_seen: int = 0
     drained: bool = False
-    dead: bool = False  # declared by the orchestrator; nothing it says counts any more
     released: set[str] = field(default_factory=set)  # gateways: instances
     held: dict[Visit, float] = field(default_factory=dict)
     recent: deque[tuple[float, int, int]] = field(default_factory=deque)  # finished, task, attempt
@@ -107,7 +106,7 @@ class Books:
             dict(self._arrivals),
             self._samples,
             self._waits,
-            {m.id: (m.backlog, m.busy) for m in members.values() if m.role == "stub" and not m.dead},
+            {m.id: (m.backlog, m.busy) for m in members.values() if m.role == "stub"},
             {m.config["name"]: dict(m.gateway) for m in members.values() if m.role == "gateway"},
             tuple(self.gone),
             tuple(self.notes),

@@ -42,17 +42,21 @@ class Roster:
 
     def seen_by_all(self, version: int) -> bool:
         """Whether every connected container reports with this view or a newer one."""
-        return all(m.view_seen >= version for m in self.members.values() if m.connection is not None and not m.dead)
+        return all(m.view_seen >= version for m in self.members.values() if m.connection is not None)
+
+    def forget(self, id: str) -> Member | None:
+        """Expect it no more: its token is void and nothing it still says counts. None: it was not expected."""
+        for gateway in self.members.values():
+            gateway.released.discard(id)
+        return self.members.pop(id, None)
 
     def why_not_ready(self, id: str) -> tuple[str, bool] | None:
         """(why, whether waiting is pointless); None when it is ready."""
         member = self.members.get(id)
         if member is None:
-            return f"{id} was never expected", True
+            return f"{id} was never expected, or died before it was ready", True
         if member.failed is not None:
             return f"{id} failed: {member.failed}", True
-        if member.dead:
-            return f"{id} died before it was ready", True
         if member.ready_at is not None:
             return None
         return f"{id} is starting" if member.connection is not None else f"{id} has not called", False
@@ -69,7 +73,7 @@ class Roster:
             self._hello(connection, message)
             return
         member = self.members.get(connection.id)
-        if member is not None and member.connection is connection and not member.dead:
+        if member is not None and member.connection is connection:
             self._on_message(member, message)
 
     def _hello(self, connection: Connection, message: Message) -> None:

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from testbed.record.link_use import link_use
+from testbed.record.link_use import Readings, link_use
 from testbed.topology.model import Link, Topology
 from testbed.topology.paths import next_hops
 from testbed.world.live import capabilities
@@ -25,11 +25,11 @@ LATE_BOUND = 0.010  # p99 of the relay's departure lateness, real s
 
 
 class Meters:
-    """Counters at every slot, so that the measured window can be cut out afterwards."""
+    """Counters at every slot, so that the measured window (nominal s) can be cut out afterwards."""
 
-    def __init__(self, network: Network, topology: Topology) -> None:
+    def __init__(self, network: Network, topology: Topology, window: tuple[float, float]) -> None:
         self.network, self.topology = network, topology
-        self._ticks: list[tuple[float, array[int]]] = []  # by link, in the topology's order: an hour has thousands
+        self._read: Readings[array[int]] = Readings(window)  # by link, in the topology's order
 
     def begin(self) -> None:
         """At t = 0."""
@@ -46,25 +46,24 @@ class Meters:
             counted.append(max(c.ab.bytes, c.ba.bytes) if c else 0)
             if c:
                 ways[f"{k.a}->{k.b}"], ways[f"{k.b}->{k.a}"] = float(c.ab.bytes), float(c.ba.bytes)
-        self._ticks.append((now, counted))
+        self._read.add(now, counted)
         return ways
 
     def use(self, dilate: float) -> dict[str, Any]:
         """Through the whole run (record.link_use), at nominal times."""
         links = self.topology.links
-        carried = [counted for _, counted in self._ticks]
+        carried = [counted for _, counted in self._read.kept]
         rates = [min(k.ab.rate, k.ba.rate) * dilate for k in links]
-        return link_use([t for t, _ in self._ticks], carried, [k.name for k in links], rates)
+        return link_use([t for t, _ in self._read.kept], carried, [k.name for k in links], rates)
 
-    def facts(self, start: float, end: float, dilate: float) -> dict[str, Any]:
+    def facts(self, dilate: float) -> dict[str, Any]:
         """link_utilisation (share of the configured rate, busier direction) and overload signals over the window.
 
         Empty when the run ended before t = 0.
         """
-        if not self._ticks:
+        if (window := self._read.window()) is None:
             return {}
-        inside = [t for t in self._ticks if start - 0.5 <= t[0] <= end + 0.5] or self._ticks
-        (t0, first), (t1, last) = inside[0], inside[-1]
+        (t0, first), (t1, last) = window
         seconds = max((t1 - t0) * dilate, 1e-9)
         use = {}
         for k, before, after in zip(self.topology.links, first, last, strict=True):

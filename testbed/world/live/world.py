@@ -145,7 +145,7 @@ class LiveWorld:
         fleet.begin(starts)
         if wrong := hosts.verify({s.id: s.node for s in starts} | {o.name: o.name for o in self.wire.ingresses}):
             raise CannotRun("the containers are not as they should be:\n" + "\n".join(f"  {w}" for w in wrong))
-        self._meters = Meters(network, self.wire)
+        self._meters = Meters(network, self.wire, (run.warmup, run.warmup + run.duration))
 
     def _limits(self) -> dict[str, Limits]:
         """Nodes get C_v ÷ K_cpu cores and their memory; gateways and idle nodes are not held back below need."""
@@ -388,8 +388,7 @@ class LiveWorld:
             "link_backend": self._network.backend_names(),
         }
         if hasattr(self, "_meters"):
-            run = self.bed.scenario.run
-            facts |= self._meters.facts(run.warmup, run.warmup + run.duration, self.dilate)
+            facts |= self._meters.facts(self.dilate)
         facts["metadata"] = {
             "blind": self._parts.watch.blind_until(self.now()) if self._parts.watch else [],
             "link_use": self._meters.use(self.dilate) if hasattr(self, "_meters") else None,

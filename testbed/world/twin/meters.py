@@ -6,26 +6,29 @@ from typing import Any
 
 import numpy as np
 
-from testbed.record.link_use import link_use
+from testbed.record.link_use import Readings, link_use
 from testbed.topology.model import Topology
 from testbed.world.twin.engine import Engine
 from testbed.world.twin.layout import Floats
 
 
 class Meters:
-    def __init__(self, topology: Topology, engine: Engine) -> None:
+    """window: the measured one, s."""
+
+    def __init__(self, topology: Topology, engine: Engine, window: tuple[float, float]) -> None:
         self._topology, self._engine = topology, engine
-        self._ticks: list[tuple[float, Floats]] = []
+        self._read: Readings[Floats] = Readings(window)
         self.tick(0.0)
 
     def tick(self, now: float) -> None:
         """Note what each link's busier direction has carried."""
-        self._ticks.append((now, self._engine.carried().reshape(-1, 2)))
+        self._read.add(now, self._engine.carried().reshape(-1, 2))
 
-    def utilisation(self, start: float, end: float) -> dict[str, float]:
-        """Share of the nominal rate, busier direction, over the observations of [start, end]."""
-        inside = [t for t in self._ticks if start - 0.5 <= t[0] <= end + 0.5] or self._ticks
-        (t0, first), (t1, last) = inside[0], inside[-1]
+    def utilisation(self) -> dict[str, float]:
+        """Share of the nominal rate, busier direction, over the observations of the window."""
+        window = self._read.window()
+        assert window is not None  # one was read at t = 0
+        (t0, first), (t1, last) = window
         seconds = max(t1 - t0, 1e-9)
         carried = (np.max(last, axis=1) - np.max(first, axis=1)) * 8.0 / seconds
         return {
@@ -36,9 +39,9 @@ class Meters:
     def use(self) -> dict[str, Any]:
         """Through the whole run (record.link_use)."""
         links = self._topology.links
-        carried = np.array([np.max(sent, axis=1) for _, sent in self._ticks])
+        carried = np.array([np.max(sent, axis=1) for _, sent in self._read.kept])
         rates = [min(k.ab.rate, k.ba.rate) for k in links]
-        return link_use([t for t, _ in self._ticks], carried, [k.name for k in links], rates)
+        return link_use([t for t, _ in self._read.kept], carried, [k.name for k in links], rates)
 
-    def facts(self, warmup: float, duration: float) -> dict[str, Any]:
-        return {"link_utilisation": self.utilisation(warmup, warmup + duration)}
+    def facts(self) -> dict[str, Any]:
+        return {"link_utilisation": self.utilisation()}

@@ -106,9 +106,8 @@ class TwinWorld:
         self.grid = Grid(bed, layout.network, engine, self.fleet, self.now, self._at, self._events.append, self._call)
         look = self.calibration.poll_s / run.dilate
         self.afflictions = Afflictions(engine, self.fleet, self.now, self._at, self._call, look)
-        self.meters = Meters(bed.topology, engine)
+        self.meters = Meters(bed.topology, engine, (run.warmup, run.warmup + run.duration))
         self.fleet.begin()
-        self._window = (run.warmup, run.duration)
         self._up = True
 
     def start(self) -> None:
@@ -229,7 +228,7 @@ class TwinWorld:
             return {}
         top = self.bed.topology
         return {
-            **self.meters.facts(*self._window),
+            **self.meters.facts(),
             "link_backend": f"twin, {self.calibration.network}",
             "datapath": None,
             "links": [],

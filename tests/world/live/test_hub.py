@@ -289,3 +289,22 @@ def test_a_resize_of_one_that_is_not_there_yet_or_no_more_is_told_to_nobody(bed)
     bed.hub.remove("a-1")
     bed.hub.resize("a-1", 5)
     assert visitor.ended()
+
+
+def test_nothing_stays_of_instances_that_died(tmp_path):
+    """Hundreds die in a long run: what they said is in the rows, and a former one's hello is nobody's."""
+    hub = Hub(str(tmp_path / "hub.sock"), 1.0, 1.0, 0.05)
+    hub.start()
+    try:
+        hub.expect("gw1", "gateway", {**CONFIG, "name": "gw1"})
+        before = len(hub._members)
+        for k in range(300):
+            hub.expect(f"a-{k}", "stub", dict(CONFIG))
+            hub._members["gw1"].released.add(f"a-{k}")
+            assert hub.dead(f"a-{k}") == 0
+        assert len(hub._members) == before and hub._members["gw1"].released == set()
+        assert hub.dead("a-0") == 0, "twice does no harm"
+        with pytest.raises(CannotRun, match="died before it was ready"):
+            hub.wait_ready(["a-7"], 1.0)
+    finally:
+        hub.close()
