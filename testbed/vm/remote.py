@@ -167,7 +167,11 @@ def bring(m: Machine, name: str, target: Path) -> None:
     """results/NAME from there to `target`."""
     with Incoming(target) as incoming:
         readable = m.sudo if m.ssh.ask("sudo -n true").code == 0 else ""
-        command = m.shell(f"{readable}tar -C {shlex.quote('results/' + name)} -czf - .")
+        place = shlex.quote("results/" + name)
+        # links stay there: `latest` says nothing here
+        listed = f"find {place} -mindepth 1 \\( -type f -o -type d \\) -printf '%P\\0'"
+        packed = shlex.quote(f"{listed} | tar -C {place} --null --no-recursion -T - -czf -")
+        command = m.shell(f"{readable}sh -c {packed}")
         with m.ssh.reading(command) as (stream, done):
             size = incoming.unpack(stream)
             m.checked(done(), "reading the records")

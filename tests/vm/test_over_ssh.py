@@ -81,11 +81,14 @@ def test_records_left_there_are_fetched_by_name_or_all(far: Server, there: Path,
     for name in ("one", "two"):
         (there / "results" / name).mkdir(parents=True)
         (there / "results" / name / "summary.json").write_text(name)
+        (there / "results" / name / "inside").mkdir()
+        (there / "results" / name / "latest").symlink_to("/etc/passwd")
     assert far.vm("fetch", "two", "--dir", there, "--out", tmp_path).returncode == 0
     assert [p.name for p in tmp_path.iterdir()] == ["two"]
     done = far.vm("fetch", "--dir", there, "--out", tmp_path)
     assert done.returncode == 0 and "two is here already" in done.stderr
     assert (tmp_path / "one" / "summary.json").read_text() == "one"
+    assert sorted(p.name for p in (tmp_path / "one").iterdir()) == ["inside", "summary.json"], "links stay there"
     done = far.vm("fetch", "three", "--dir", there, "--out", tmp_path)
     assert done.returncode == 2 and "there are: one, two" in done.stderr
 

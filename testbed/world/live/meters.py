@@ -19,6 +19,7 @@ from testbed.world.live.wiring import interface_of
 
 MOST_MEASURED = 40  # links; more would keep a run waiting
 MEASURE_S = 0.5  # real s of saturation per group of links that share nothing
+PATIENT = 10.0  # dilation from which on it takes longer: who dilates that much has a slow machine
 STEAL_BOUND = 0.10  # share of all CPU time taken by somebody outside
 STILL_BOUND = 0.25  # real s in all that the relay stood still
 LATE_BOUND = 0.010  # p99 of the relay's departure lateness, real s
@@ -96,7 +97,7 @@ def doubts(overload: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def measure_links(network: Network, topology: Topology) -> list[dict[str, Any]]:
+def measure_links(network: Network, topology: Topology, dilate: float = 1.0) -> list[dict[str, Any]]:
     """Every link on its own before load, above MOST_MEASURED a sample of so many by the run's seed.
 
     Bandwidth at the receiving interface while saturated, delay from idle round trips. A node's or gateway's link is
@@ -108,7 +109,7 @@ def measure_links(network: Network, topology: Topology) -> list[dict[str, Any]]:
     if len(names) > MOST_MEASURED:
         names = random.Random(f"{network.seed}/measured links").sample(names, MOST_MEASURED)
     probes, hidden = _probes(network, topology, set(names))
-    measured = {m.link: m for m in measure(probes, MEASURE_S)}
+    measured = {m.link: m for m in measure(probes, MEASURE_S * max(1.0, dilate / PATIENT))}
     return [
         {
             "name": k.name,

@@ -127,7 +127,7 @@ class LiveWorld:
         )
         network.build()
         before = time.monotonic()
-        self._links = measure_links(network, self.wire)
+        self._links = measure_links(network, self.wire, self.dilate)
         done = sum(k["measured_delay_s"] is not None for k in self._links)
         self.say(f"measured {done} of {len(self._links)} links in {time.monotonic() - before:.1f} s")
         hub = parts.hub = Hub(

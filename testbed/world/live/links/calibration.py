@@ -43,7 +43,7 @@ LEVEL = 0.01  # of Kolmogorov–Smirnov and of the losses' interval
 WIDE = 100e6  # bit/s of links on which something else is measured
 
 _DELAY_PROBES, _DELAY_GAP = 800, 0.005
-_RATE_SECONDS = 2.5
+_RATE_SECONDS, _RATE_MOST = 2.5, 4.0  # on slower links frames are smaller: no more seconds are needed to count them
 _LOSS_PROBES, _LOSS_GAP, _BURST = 20_000, 350e-6, 5.0
 _SPREAD_LINKS, _SPREAD_PROBES, _SPREAD_GAP = 16, 150, 0.026  # a gap wider than any law: order costs no frame its lag
 _TRACE_SECONDS, _TRACE_PERIOD = 6.0, 2500  # the file (ms) repeats within the measurement
@@ -140,7 +140,7 @@ def rates(bench: Bench, backend: str) -> list[Row]:
     """Layer-2 bits at the receiving interface while saturated."""
     with bench.links(backend, [Shape(rate) for rate in RATES]):
         probes = [bench.place.probe(i, rate / bench.dilate) for i, rate in enumerate(RATES)]
-        found = measure(probes, _RATE_SECONDS * bench.dilate)
+        found = measure(probes, _RATE_SECONDS * min(bench.dilate, _RATE_MOST))
     rows = []
     for configured, one in zip(RATES, found, strict=True):
         error = one.bps * bench.dilate / configured - 1
