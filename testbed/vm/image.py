@@ -25,7 +25,7 @@ SUITE, PYTHON = "bookworm", "3.11"  # what the suite calls python3
 PACKAGES = (
     "linux-image-cloud-amd64", "systemd-sysv", "dbus", "udev", "kmod", "openssh-server", "ifupdown", "ca-certificates",
 )  # fmt: skip
-FOLDER = "/opt/shaketable"  # where we are in there
+FOLDER = "/opt/shaketable"  # where we are in the image of vm-test
 DISK = 6 * 2**30  # bytes, most of them never written
 ROOM = 7 * 10**9  # bytes, while it is being made
 KEPT = 2  # images
@@ -66,6 +66,19 @@ Step = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """What one sort of machine is made of. set_up runs in its root; folder: where we are in there."""
+
+    packages: tuple[str, ...]
+    files: Mapping[str, str]
+    set_up: str
+    folder: str
+
+
+TRIAL = Kind(PACKAGES, FILES, SET_UP, FOLDER)
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """Files of one image: folder/disk, kernel, initrd, user_key, known_key ("ssh-ed25519 AAAA…")."""
 
@@ -101,22 +114,13 @@ def ensure(step: Step) -> Image:
     image = Image(cache() / key())
     if image.complete:
         return image
-    if platform.machine() != "x86_64":
-        raise CannotRun(f"images are made for x86_64 only, this is {platform.machine()}")
-    if missing := lacking():
-        raise CannotRun(f"an image takes {', '.join(missing)}: sudo apt-get install {' '.join(missing)}")
+    able()
     try:
         image.folder.parent.mkdir(parents=True, exist_ok=True)
-        room = shutil.disk_usage(image.folder.parent).free
-        if room < ROOM:
-            raise CannotRun(
-                f"{image.folder.parent}: {room / 1e9:.1f} GB are free, {ROOM / 1e9:.0f} are needed for a while;"
-                " SHAKETABLE_CACHE names another folder"
-            )
+        roomy(image.folder.parent, "SHAKETABLE_CACHE names another folder")
         with tempfile.TemporaryDirectory(prefix=".making-", dir=image.folder.parent) as name:
             folder = Path(name)
-            _make(folder, step)
-            shutil.rmtree(folder / "root")
+            _finish(make(folder, TRIAL, step), folder, step)
             (folder / "complete").touch()
             folder.chmod(0o700)
             shutil.rmtree(image.folder, ignore_errors=True)
@@ -130,55 +134,76 @@ def ensure(step: Step) -> Image:
     return image
 
 
-def _make(folder: Path, step: Step) -> None:
+def able() -> None:
+    """CannotRun where no image can be made, with what mends it."""
+    if platform.machine() != "x86_64":
+        raise CannotRun(f"images are made for x86_64 only, this is {platform.machine()}")
+    if missing := lacking():
+        raise CannotRun(f"an image takes {', '.join(missing)}: sudo apt-get install {' '.join(missing)}")
+
+
+def roomy(folder: Path, way_out: str) -> None:
+    """CannotRun where an image has no room while it is being made."""
+    room = shutil.disk_usage(folder).free
+    if room < ROOM:
+        raise CannotRun(f"{folder}: {room / 1e9:.1f} GB are free, {ROOM / 1e9:.0f} are needed for a while; {way_out}")
+
+
+def make(folder: Path, kind: Kind, step: Step) -> Path:
+    """Debian and our set-up in folder/root, which is returned. CannotRun where something could not be fetched."""
     root = folder / "root"
     step("fetching the locked Python packages", 40)
     wheels = folder / "wheels"
-    _run(
+    run(
         [sys.executable, "-m", "pip", "download", "-q", *_pip(), "-d", wheels],
         "pip could not fetch the lock's packages",
     )
     step(f"installing Debian {SUITE} and its cloud kernel into a folder", 110)
     mirror = [m] if (m := os.environ.get("SHAKETABLE_MIRROR")) else []  # none: debootstrap's own
-    _run(
-        ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, root, *mirror],
+    run(
+        ["debootstrap", "--variant=minbase", f"--include={','.join(kind.packages)}", SUITE, root, *mirror],
         f"debootstrap could not install from {' '.join(mirror) or 'its own mirror'} (SHAKETABLE_MIRROR names another)",
     )
     step("our own set-up in it: ./shaketable setup --no-daemons", 120)
-    _copy_project(root / FOLDER.lstrip("/"))
+    _copy_project(root / kind.folder.lstrip("/"))
     wheels.rename(root / "wheels")
     shutil.copy("/etc/resolv.conf", root / "etc" / "resolv.conf")
     _script(root / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")
-    _script(root / "set-up", SET_UP)
+    _script(root / "set-up", kind.set_up)
     unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", CHROOT, "sh", str(root)]
-    _run(unshare, "the set-up in the image failed")
+    run(unshare, "the set-up in the image failed")
     for name in ("usr/sbin/policy-rc.d", "set-up", "etc/resolv.conf"):
         (root / name).unlink()
     shutil.rmtree(root / "wheels")
-    step("making it a disk", 30)
-    _finish(root, folder)
-
-
-def _finish(root: Path, folder: Path) -> None:
-    """Names, network and keys of its own; then the file system."""
-    for name, text in FILES.items():
+    for name, text in kind.files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     for old in (root / "etc/ssh").glob("ssh_host_*"):
         old.unlink()
+    return root
+
+
+def _finish(root: Path, folder: Path, step: Step) -> None:
+    """Keys of its own; then the file system."""
     host_key = root / "etc/ssh/ssh_host_ed25519_key"
     for file in (host_key, folder / "user_key"):
-        _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", file], "ssh-keygen failed")
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", file], "ssh-keygen failed")
     (folder / "known_key").write_text(" ".join(host_key.with_suffix(".pub").read_text().split()[:2]) + "\n")
     (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
     shutil.copy(folder / "user_key.pub", root / "root/.ssh/authorized_keys")
+    disk(root, folder, step)
+
+
+def disk(root: Path, folder: Path, step: Step) -> None:
+    """folder/disk, kernel and initrd from a root, which goes."""
+    step("making it a disk", 30)
     for kind, name in (("vmlinuz-*", "kernel"), ("initrd.img-*", "initrd")):
         newest = max((root / "boot").glob(kind), key=lambda p: p.stat().st_mtime)
         shutil.copy(newest, folder / name)
-    disk = folder / "disk"
-    with disk.open("wb") as empty:
+    with (folder / "disk").open("wb") as empty:
         empty.truncate(DISK)
-    _run(["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-d", root, disk], "mkfs.ext4 failed")
+    run(["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-d", root, folder / "disk"], "mkfs.ext4 failed")
+    shutil.rmtree(root)
 
 
 def _pip() -> list[str]:
@@ -201,7 +226,7 @@ def _script(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def _run(command: Sequence[object], trouble: str) -> None:
+def run(command: Sequence[object], trouble: str) -> None:
     """Ends with us. CannotRun with its last words."""
     words = ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
     done = subprocess.run(

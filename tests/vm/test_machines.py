@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import CannotRun
-from testbed.vm import image, project, qemu, trial
+from testbed.vm import box, image, project, qemu, trial
 
 
 def test_without_qemu_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -23,6 +23,32 @@ def test_without_the_programs_for_an_image_it_names_their_packages(
     monkeypatch.setattr(image.platform, "machine", lambda: "x86_64")
     with pytest.raises(CannotRun, match="apt-get install some-package"):
         image.ensure(lambda what, takes: None)
+
+
+def test_a_box_that_is_there_is_not_overwritten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(box.os, "geteuid", lambda: 0)
+    (tmp_path / "x.box").write_text("mine")
+    assert box.main([str(tmp_path / "x.box")]) == 2
+    assert (tmp_path / "x.box").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("needs", "package"), [({}, "qemu-utils"), ({"no-such-program": "some-package"}, "some-package")]
+)
+def test_without_the_programs_for_a_box_it_names_their_packages(
+    needs: dict[str, str],
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(box.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(image, "NEEDS", needs)
+    monkeypatch.setattr(image.platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert box.main([str(tmp_path / "x.box")]) == 4
+    assert f"apt-get install {package}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_room_it_names_the_folder_and_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
