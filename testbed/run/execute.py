@@ -47,8 +47,8 @@ def default_folder(prepared: Prepared, root: Path) -> Path:
     return root / f"{prepared.scenario.name}-{datetime.now():%Y%m%d-%H%M%S}-s{prepared.seed}"
 
 
-def bed_of(prepared: Prepared, run_id: str, bins: Bins, names: Names) -> Bed:
-    """What a world is asked to build."""
+def bed_of(prepared: Prepared, run_id: str, bins: Bins, names: Names, records: Path | None = None) -> Bed:
+    """What a world is asked to build. records: the run's folder."""
     needs: dict[str, frozenset[str]] = {}
     if prepared.written is not None:  # held open: by hand, a trunk may get any shape
         kinds = [load_kind(kind) for kind in catalogue_of_faults()]
@@ -61,6 +61,7 @@ def bed_of(prepared: Prepared, run_id: str, bins: Bins, names: Names) -> Bed:
     return Bed(
         run_id, prepared.seed, prepared.scenario, prepared.resolved.topology, prepared.resolved.model,
         prepared.initial, names, tuple(prepared.tracks(bins)), needs, prepared.policy.routing,
+        None if records is None else records.absolute(),
     )  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def execute(
         up = False
         try:
             before = time.monotonic()
-            world.up(bed_of(prepared, run_id, bins, loop.names))
+            world.up(bed_of(prepared, run_id, bins, loop.names, out))
             up = True
             say(f"up in {time.monotonic() - before:.1f} s; shaking for {_length(prepared)}")
             if hands is not None:

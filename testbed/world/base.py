@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,7 +81,7 @@ class Bed:
     """Everything a world needs to come up.
 
     names: shared with the records; the world adds its instances. routing: the rule its senders follow
-    (controller.light.routing.RULES).
+    (controller.light.routing.RULES). records: the run's folder; None: it writes none.
     """
 
     run_id: str
@@ -93,6 +94,7 @@ class Bed:
     tracks: tuple[Track, ...] = ()
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)  # link → shape fields a fault will change
     routing: str = "estimate"
+    records: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,13 +148,20 @@ def begun(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def test_killed_while_faults_are_on(tmp_path: Path) -> None:
-    """SIGKILL: the reaper removes what was cut and squeezed; the records say that both were never reverted."""
+    """SIGKILL: the reaper removes what was cut and squeezed, and says so in the records once all is gone."""
     process, run = begun(tmp_path / "run")
     process.kill()
     assert process.wait(20) == -signal.SIGKILL
     until(lambda: traces(run) == [] and not Path(Names(run).folder).exists(), "the reaper is done", 60.0)
     applied = {e["fault"] for e in events(tmp_path / "run", "fault_applied")}
-    assert {"cut", "tight"} <= applied and not events(tmp_path / "run", "fault_reverted")
+    assert {"cut", "tight"} <= applied
+    reverted = events(tmp_path / "run", "fault_reverted")
+    assert [e["fault"] for e in reverted] == [e["fault"] for e in reversed(events(tmp_path / "run", "fault_applied"))]
+    assert {e["fault"]: e["verified"] for e in reverted} == {"cut": True, "tight": True} | dict.fromkeys(
+        applied - {"cut", "tight"}, False
+    ), "nobody counted what a load fault offered"
+    last = max(e["actual_s"] for e in events(tmp_path / "run") if "by" not in e and e["actual_s"] is not None)
+    assert all(last < e["actual_s"] < last + 60.0 and e["by"] == "the reaper" for e in reverted)
     assert not (tmp_path / "run" / "complete").exists(), "half a run is not taken for one"
 
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 
 from testbed.errors import CannotRun, InputError
-from testbed.world.live import ledger, undo
+from testbed.world.live import afterword, ledger, undo
 from testbed.world.live.reaper import sweep
 
 STUCK_S = 30.0  # without anything going, in which a daemon may be started; then say so and fail
@@ -45,6 +45,8 @@ def clean(
             of_run = sweep(folder, tell, STUCK_S)
             left += [f"run {run}: {what}" for what in of_run]
             if not of_run and folder.is_dir():
+                if told := afterword.add(folder, "clean"):
+                    tell(f"run {run}: {told}")
                 shutil.rmtree(folder, ignore_errors=True)  # its reaper may be doing the same
                 tell(f"run {run}: folder {folder}")
     tell(*(_half_made(plan) if run_id is None else []))

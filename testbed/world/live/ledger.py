@@ -6,6 +6,7 @@
     {"n": 3, "kind": "container", "name": "shaketable-1a2b3c-n1"}        fsynced before the container is asked for
     {"n": 3, "done": true}                                               after its removal
     {"closed": true}                                                     the owner removed everything itself
+    {"records": "/…/results/…", "origin": 812.5, "dilate": 2.0}          where the run's own records lie (afterword.py)
 
 A torn line (the machine or the writer died in the middle) is skipped: `add` had not returned, so nothing was made.
 Process ids are reused, so a process is a pid with its start time, within one boot. The folder is root's alone, and
@@ -18,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -104,18 +106,28 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """Where a run's records lie, and its time: nominal s are (CLOCK_MONOTONIC − origin) ÷ dilate."""
+
+    folder: Path
+    origin: float
+    dilate: float
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """A ledger as read from disk. pending: entries without `done`, oldest first."""
+    """A ledger as read from disk. pending: entries without `done`, oldest first. records: None before t = 0."""
 
     run_id: str
     owner: Owner | None
     pending: tuple[Entry, ...]
     closed: bool
+    records: Records | None = None
 
 
 def read(folder: Path) -> State:
     """The ledger in `folder`; a folder without one reads as empty and without owner."""
-    owner, closed = None, False
+    owner, closed, records = None, False, None
     pending: dict[int, Entry] = {}
     for line in _lines(folder / FILE):
         number = line.get("n")
@@ -123,12 +135,14 @@ def read(folder: Path) -> State:
             owner = _owner(line) or owner
         elif line.get("closed") is True:
             closed = True
+        elif "records" in line:
+            records = _records(line) or records
         elif line.get("done") is True and isinstance(number, int):
             pending.pop(number, None)
         elif isinstance(number, int) and _well_formed(line):
             rest = {k: v for k, v in line.items() if k not in ("n", "kind")}
             pending[number] = Entry(number, line["kind"], rest)
-    return State(folder.name, owner, tuple(pending.values()), closed)
+    return State(folder.name, owner, tuple(pending.values()), closed, records)
 
 
 def _owner(line: Mapping[str, Any]) -> Owner | None:
@@ -136,6 +150,15 @@ def _owner(line: Mapping[str, Any]) -> Owner | None:
     if isinstance(pid, int) and pid > 0 and isinstance(started, int) and isinstance(boot, str):
         return Owner(pid, started, boot)
     return None
+
+
+def _records(line: Mapping[str, Any]) -> Records | None:
+    folder, origin, dilate = line.get("records"), line.get("origin"), line.get("dilate")
+    if not isinstance(folder, str) or not folder.startswith("/") or "\0" in folder:
+        return None
+    if not all(isinstance(x, float) and math.isfinite(x) for x in (origin, dilate)) or not dilate or dilate < 0:
+        return None
+    return Records(Path(folder), float(origin), float(dilate))  # type: ignore[arg-type]
 
 
 def _well_formed(line: Mapping[str, Any]) -> bool:
@@ -203,6 +226,12 @@ class Ledger:
         with self._lock, contextlib.suppress(CannotRun):
             known = [n for n in numbers if self._pending.pop(n, None) is not None]
             self._write([{"n": n, "done": True} for n in known], sync=False)
+
+    def keep(self, records: Records) -> None:
+        """Say where the run's own records lie: the reaper adds to them what the run can't say any more."""
+        with self._lock:
+            line = {"records": str(records.folder), "origin": records.origin, "dilate": records.dilate}
+            self._write([line], sync=False)
 
     def pending(self) -> list[Entry]:
         with self._lock:

@@ -2,7 +2,8 @@
 
 It lives in its own session, ignores the signals a terminal sends, and waits on a pidfd of the owner. On death it
 undoes the ledger newest first, then looks for whatever carries the run's mark, and looks again until nothing was
-found twice: the Docker daemon may still be creating what the dead owner asked for. Where a daemon that holds something
+found twice: the Docker daemon may still be creating what the dead owner asked for. Then the run's records are told
+what was reverted (afterword.py). Where a daemon that holds something
 of the run does not answer, it removes the rest and waits. Its modules are light; the Docker SDK is imported when the
 owner is dead. `clean` (clean.py) does the same later, by hand; both may be at work at once.
 """
@@ -22,7 +23,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import testbed
-from testbed.world.live import ledger, undo
+from testbed.world.live import afterword, ledger, undo
 
 QUIET_S = 0.5  # two looks that find nothing must lie this far apart
 IN_FLIGHT_S = 3.0  # …or this far, when the ledger promises something nobody has seen yet
@@ -72,6 +73,8 @@ def main(arguments: list[str]) -> int:
     if left:
         _say("could not remove: " + "; ".join(left) + f"; try `sudo testbed clean --run {folder.name}`")
         return 1
+    if told := afterword.add(folder, "the reaper"):
+        _say(f"run {folder.name}: {told}")
     shutil.rmtree(folder, ignore_errors=True)
     return 0
 

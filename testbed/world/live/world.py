@@ -32,6 +32,7 @@ from testbed.world.live.drift import Watch
 from testbed.world.live.fleet import Fleet, k_cpu
 from testbed.world.live.hub import Hub, HubBatch
 from testbed.world.live.inability import cannot
+from testbed.world.live.ledger import Records
 from testbed.world.live.life import Life
 from testbed.world.live.link_rates import LinkRates
 from testbed.world.live.meters import Meters, measure_links
@@ -168,6 +169,8 @@ class LiveWorld:
         """t = 0 half a second from now: gateways and link tracks hear of it beforehand."""
         assert self._parts and self._parts.hub and self._parts.watch
         self._origin = time.monotonic() + ORIGIN_LEAD
+        if self.bed.records is not None:
+            self._parts.life.ledger.keep(Records(self.bed.records, self._origin, float(self.dilate)))
         for track in self.bed.tracks:
             self._play(track)
         self._parts.hub.set_origin(self._origin)
