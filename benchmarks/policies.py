@@ -86,8 +86,8 @@ class Runs:
         return {key: s for key, s in found.items() if s is not None}
 
 
-def _progress(ended: int, total: int, text: str) -> None:
-    if ended % 50 == 0 or ended == total:
+def _progress(ended: int, total: int, text: str, part: float = 0.0) -> None:
+    if text.endswith("done") and (ended % 50 == 0 or ended == total):
         print(f"{ended} of {total}", file=sys.stderr, flush=True)
 
 

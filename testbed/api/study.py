@@ -129,7 +129,7 @@ def compare(
     return Comparison(Path(out), found)
 
 
-def _quiet(*progress: Any) -> None:
+def _quiet(*progress: Any, **more: Any) -> None:
     """Nobody is told."""
 
 

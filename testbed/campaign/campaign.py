@@ -58,9 +58,11 @@ def run(
         return failed
     live = any(world == "live" for world, _ in missing)
     with crew(live) as client:
-        inspect(client, live)
+        workers = inspect(client, live)
         keys, orders = _orders(plan, missing)
-        ended = 0
+        ended = plan.total - len(missing)
+        ahead = f"{workers} workers place and run, {len(orders[0].runs)} runs come back at a time"
+        progress(ended, plan.total, f"there already; {ahead}" if ended else ahead)
         for group in made(client, orders):
             for one in group:
                 world, cell = keys[one.key]
@@ -69,7 +71,8 @@ def run(
                 else:
                     failed[world, cell] = one.error
                 ended += 1
-                progress(ended, len(missing), f"{world} {cell.name}: {one.error or 'done'}")
+                progress(ended, plan.total, f"{world} {cell.name}: {one.error or 'done'}")
+        progress(ended, plan.total, "ending the workers")
     return failed
 
 

@@ -11,31 +11,39 @@ import json
 import multiprocessing
 import pickle
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from controller.decision import Placement
 from testbed.errors import CannotRun, ShaketableError
 from testbed.record.folder import MARKER
 from testbed.run.execute import execute, run_id_of
-from testbed.run.prepare import Prepared, inabilities, load, prepare
+from testbed.run.prepare import inabilities, load, prepare, telling
 from testbed.run.summary import INTERRUPTED
 from testbed.run.worlds import bins, make_world
+from testbed.scenario.loader import text_and_hash
 from testbed.verdict.cells import Cell
 
-#: (runs ended so far and the part of one that goes on, of how many, words on the last one)
-Progress = Callable[[float, int, str], None]
-#: (a run, its status after a slot)
-Watcher = Callable[["Job", Mapping[str, Any]], None]
+#: (a run, the part of it that is over, what it does)
+Watcher = Callable[["Job", float, str], None]
 
 PART = 0.99  # of a run while it goes on, at most: its end is told when its records are written
-NEWS_S = 0.5  # how late one hears of a run that ended on another process
-_news: SimpleQueue[Outcome] | None = None  # of a worker
+NEWS_S = 0.5  # how late one hears of a run on another process
+_news: SimpleQueue[Outcome | tuple[Job, float, str]] | None = None  # of a worker
+
+
+class Progress(Protocol):
+    """Told on the way. The first call says how many runs were there before: the pace is that of the others."""
+
+    def __call__(self, ended: int, total: int, text: str, part: float = 0.0) -> None:
+        """Of `total` runs so many have ended; part: of those that go on, in runs; text: on one of them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +76,40 @@ def check(jobs: Sequence[Job]) -> None:
 
 def run_all(jobs: Sequence[Job], workers: int, progress: Progress) -> list[Outcome]:
     """Make what is not there yet. Live runs go one at a time in this process, twin runs to `workers` processes."""
-    groups = _by_seed(jobs)
-    total, ended = len(jobs), 0
+    complete = {j for j in jobs if is_complete(j)}
+    there = [Outcome(j) for j in jobs if j in complete]
+    groups = _by_seed([j for j in jobs if j not in complete])
+    total, ended = len(jobs), len(there)
+    parts: dict[Job, float] = {}
+    progress(ended, total, "there already" if there else "starting")
 
     def note(outcome: Outcome) -> None:
         nonlocal ended
         ended += 1
-        progress(ended, total, f"{outcome.job.file.stem} {outcome.job.cell.name}: {outcome.error or 'done'}")
+        parts.pop(outcome.job, None)
+        words = f"{outcome.job.file.stem} {outcome.job.cell.name}: {outcome.error or 'done'}"
+        progress(ended, total, words, sum(parts.values()))
 
-    def part(job: Job, status: Mapping[str, Any]) -> None:
-        now, horizon = status["now"], status["horizon"]
-        share = min(now / horizon, PART)
-        progress(ended + share, total, f"{job.file.stem} {job.cell.name}: t {now:.0f}/{horizon:.0f} s")
+    def watch(job: Job, share: float, words: str) -> None:
+        parts[job] = share
+        progress(ended, total, f"{job.file.stem} {job.cell.name}: {words}", sum(parts.values()))
 
-    if workers == 1 or len(groups) == 1 or any(j.world == "live" for j in jobs):
-        outcomes = []
+    if workers == 1 or len(groups) < 2 or any(j.world == "live" for j in jobs):
+        made = []
         for group in groups:
-            for outcome in run_group(group, listener=part):
-                outcomes.append(outcome)
+            for outcome in run_group(group, watch=watch):
+                made.append(outcome)
                 note(outcome)
-        return outcomes
-    return _by_processes(groups, min(workers, len(groups)), note)
+        return there + made
+    return there + _by_processes(groups, min(workers, len(groups)), note, watch)
 
 
-def _by_processes(groups: Sequence[Sequence[Job]], workers: int, note: Callable[[Outcome], None]) -> list[Outcome]:
+def _by_processes(
+    groups: Sequence[Sequence[Job]], workers: int, note: Callable[[Outcome], None], watch: Watcher
+) -> list[Outcome]:
     """Groups on processes; `note` hears of each run when it has ended, not of a group when its last one has."""
     context = multiprocessing.get_context("spawn")
-    news: SimpleQueue[Outcome] = context.SimpleQueue()
+    news: SimpleQueue[Outcome | tuple[Job, float, str]] = context.SimpleQueue()
     with ProcessPoolExecutor(workers, context, _tells, (news,)) as pool:
         waiting = [pool.submit(run_group_whole, group) for group in groups]
         try:
@@ -102,7 +117,11 @@ def _by_processes(groups: Sequence[Sequence[Job]], workers: int, note: Callable[
             while left:
                 over, left = wait(left, NEWS_S, FIRST_COMPLETED)
                 while not news.empty():
-                    note(news.get())
+                    heard = news.get()
+                    if isinstance(heard, Outcome):
+                        note(heard)
+                    else:
+                        watch(*heard)
                 for future in over:
                     future.result()  # one that died says so now
         except BaseException:
@@ -111,7 +130,7 @@ def _by_processes(groups: Sequence[Sequence[Job]], workers: int, note: Callable[
     return [outcome for future in waiting for outcome in future.result()]
 
 
-def _tells(news: SimpleQueue[Outcome]) -> None:
+def _tells(news: SimpleQueue[Outcome | tuple[Job, float, str]]) -> None:
     """In a worker, once: where it tells of each run."""
     global _news
     _news = news
@@ -126,8 +145,15 @@ def _by_seed(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def run_group_whole(jobs: Sequence[Job]) -> list[Outcome]:
     """In a worker: outcomes travel back together, and each is told of when it is there."""
-    outcomes = []
-    for outcome in run_group(jobs):
+    outcomes, due = [], 0.0
+
+    def watch(job: Job, share: float, words: str) -> None:
+        nonlocal due
+        if _news is not None and (not share or time.monotonic() > due):
+            _news.put((job, share, words))
+            due = time.monotonic() + NEWS_S
+
+    for outcome in run_group(jobs, watch=watch):
         outcomes.append(outcome)
         if _news is not None:
             _news.put(outcome)
@@ -137,49 +163,52 @@ def run_group_whole(jobs: Sequence[Job]) -> list[Outcome]:
 def run_group(
     jobs: Sequence[Job],
     known: MutableMapping[bytes, Placement] | None = None,
-    listener: Watcher | None = None,
+    watch: Watcher | None = None,
     bound: bool = True,
 ) -> Iterable[Outcome]:
     """Runs that share a seed, one after the other. known: placements of earlier groups, and of later ones after it.
 
-    listener: gets a live run's status after each slot. bound: whether their summaries hold the fluid bound.
+    watch: hears how far each is. bound: whether their summaries hold the fluid bound.
     """
     placements: MutableMapping[bytes, Placement] = {} if known is None else known
     for job in jobs:
         try:
-            _one(job, placements, listener, bound)
+            _one(job, placements, watch or _unwatched, bound)
         except ShaketableError as error:
             yield Outcome(job, str(error))
         else:
             yield Outcome(job)
 
 
-def _one(job: Job, placements: MutableMapping[bytes, Placement], listener: Watcher | None, bound: bool) -> None:
-    prepared = prepare(job.file, job.sets, job.world, remembering(placements))
-    if is_complete(job.folder, prepared):
-        return
+def _one(job: Job, placements: MutableMapping[bytes, Placement], watch: Watcher, bound: bool) -> None:
+    say = partial(watch, job, 0.0)
+    prepared = prepare(job.file, job.sets, job.world, telling(say, remembering(placements)))
     if job.folder.exists():
         shutil.rmtree(job.folder)  # of a run that was cut short: it has no completion marker, or is another plan's
-    world = make_world(job.world, run_id := run_id_of(prepared), _quiet)
+    world = make_world(job.world, run_id := run_id_of(prepared), say)
     if problems := inabilities(prepared, world):
         raise CannotRun(f"the {job.world} world can't run this: {'; '.join(problems)}")
-    watch = _unwatched if listener is None or job.world != "live" else partial(listener, job)
-    summary = execute(prepared, world, job.folder, bins(), watch, _quiet, run_id, latest=False, bound=bound)
+
+    def part(status: Mapping[str, Any]) -> None:
+        now, horizon = status["now"], status["horizon"]
+        watch(job, min(now / horizon, PART), f"t {now:.0f}/{horizon:.0f} s")
+
+    summary = execute(prepared, world, job.folder, bins(), part, say, run_id, latest=False, bound=bound)
     if INTERRUPTED in summary["invalid_because"]:  # whole, but no run to build on; and the rest was not wanted either
         shutil.rmtree(job.folder)
         raise KeyboardInterrupt
 
 
-def is_complete(folder: Path, prepared: Prepared) -> bool:
+def is_complete(job: Job) -> bool:
     """Whether this very run, of this scenario, seed and world, lies there whole."""
-    if not (folder / MARKER).is_file():
+    if not (job.folder / MARKER).is_file():
         return False
     try:
-        found = json.loads((folder / "summary.json").read_text())
+        found = json.loads((job.folder / "summary.json").read_text())
         key = found["scenario"]["sha256"], found["seed"], found["world"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return bool(key == (prepared.sha256, prepared.seed, prepared.world))
+    return bool(key == (text_and_hash(job.file, job.sets)[1], job.cell.seed, job.world))
 
 
 def remembering(placements: MutableMapping[bytes, Placement]) -> Callable[..., Placement]:
@@ -205,9 +234,5 @@ def summary_of(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def _unwatched(status: Mapping[str, Any]) -> None:
-    """A twin run is over in seconds."""
-
-
-def _quiet(text: str) -> None:
-    """Progress of single runs is not shown among many."""
+def _unwatched(job: Job, share: float, words: str) -> None:
+    """A worker elsewhere tells of its runs when they are over."""

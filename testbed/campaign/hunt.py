@@ -15,6 +15,7 @@ from testbed.campaign.counterexample import facts, write_scenario
 from testbed.campaign.crew import made
 from testbed.campaign.falsify import Bench, Found, falsify
 from testbed.campaign.folder import open_folder, write
+from testbed.campaign.grid import Progress
 from testbed.campaign.identity import build, identity
 from testbed.campaign.parcel import Bundle, Order
 from testbed.campaign.severity import Disturbance, candidates
@@ -28,8 +29,6 @@ from testbed.scenario.resolve import resolve
 from testbed.verdict.cells import Cell, digest
 
 RECORD = "falsify.json"
-#: (runs made so far, of how many at most, words on the last ones)
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +130,13 @@ def _runner(client: Any, h: Hunt, progress: Progress) -> Callable[[Sequence[Cell
             for name, cell in names.items()
         ]
         found: dict[Cell, Any] = {}
+        words = "; ".join(dict.fromkeys(", ".join(c.sets) or "undisturbed" for c in cells))[:80]
+        progress(ended, most, words)
         for group in made(client, orders):
             for one in group:
                 text = zlib.decompress(one.files["summary.json"]) if one.error is None else b"null"
                 found[names[one.key]] = json.loads(text)
         ended += len(cells)
-        words = "; ".join(dict.fromkeys(", ".join(c.sets) or "undisturbed" for c in cells))[:80]
         progress(ended, most, words)
         return found
 

@@ -95,6 +95,7 @@ def verify(
     check(jobs)
     open_folder(out, plan)
     failed = {o.job.folder: o.error for o in run_all(jobs, workers, progress) if o.error}
+    progress(len(jobs), len(jobs), "judging the claims")
     return judged(what, plan, out, failed)
 
 

@@ -28,7 +28,6 @@ def agree_on(
         known = agree.runs_in(against)
         stderr().print(f"{seeds} seeds in each world; records: {folder}")
         with Progress() as progress:
-            progress.now("preparing the first run")
             made = agree.make_runs(file, sets, plan, folder, known, progress)
         groups = agree.pairs_of(agree.runs_in(made))
     else:

@@ -28,7 +28,8 @@ def make_campaign(a: argparse.Namespace) -> int:
     with Progress() as progress:
         progress.now("starting the workers")
         failed = campaign.run(plan, missing, out, workers, progress)
-    campaign.write_table(plan, out, failed)
+        progress.now("writing the table")
+        campaign.write_table(plan, out, failed)
     places = {"table": str(out / "results.parquet")}
     for world in plan.worlds:
         found = campaign.comparison(plan, out, world, failed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from controller import policies
 from controller.decision import Placement, Start
-from testbed.cli.progress import Progress, placing
+from testbed.cli.progress import Progress
 from testbed.errors import InputError, Problem
 from testbed.load.bandwidth import tracks
 from testbed.load.trace import window
@@ -82,8 +82,7 @@ def _bins(file: str) -> tuple[Sequence[float], Sequence[float]]:
 
 def plan_file(file: Path, sets: Sequence[str], progress: Progress) -> tuple[dict[str, Any], str]:
     """(facts for --json, text). Solves the placement, builds nothing."""
-    progress.now("reading the scenario")
-    p = prepare.prepare(file, sets, "plan", placing(progress))
+    p = prepare.prepare(file, sets, "plan", prepare.telling(progress.now))
     progress.now("drawing the tasks")
     played = p.tracks(_bins)  # a damaged trace of bandwidth is found now
     source = p.source()

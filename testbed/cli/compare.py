@@ -28,7 +28,6 @@ def compare_policies(
     total = len(plan.policies) * len(plan.values) * len(plan.seeds)
     stderr().print(f"{total} runs in the {world} world; records: {folder}")
     with Progress() as progress:
-        progress.now("preparing the first run")
         found = compare.compare(plan, folder, workers or len(os.sched_getaffinity(0)), progress)
     write_comparison(folder, found)
     if as_json:

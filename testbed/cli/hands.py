@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import yaml
 
 from testbed.cli.page import live_page, told
-from testbed.cli.progress import Progress, placing, stderr, tell
+from testbed.cli.progress import Progress, stderr, tell
 from testbed.dashboard.page.feed import NONE, Wanted
 from testbed.dashboard.table import Dashboard
 from testbed.errors import CannotRun, InputError
@@ -25,9 +27,11 @@ from testbed.hands.hold import hold
 from testbed.record.folder import read
 from testbed.report.closing import closing
 from testbed.run.execute import default_folder
-from testbed.run.prepare import Prepared, prepare
+from testbed.run.prepare import Prepared, load, telling
 from testbed.run.summary import INTERRUPTED
 from testbed.verdict.claims import EXIT
+from testbed.world.live import ledger
+from testbed.world.live.names import Names
 
 UP_S = 600.0  # for a detached testbed to be up
 EXAMPLE = "sudo ./shaketable inject link_down {trunk} --for '10 s'"
@@ -44,7 +48,7 @@ def up(
     """
     board = Dashboard(stderr())
     with Progress() as progress:
-        held = hold(file, sets, out, length, board.say, placing(progress))
+        held = hold(file, sets, out, length, board.say, telling(progress.now))
     prepared, trunk = held.prepared, _free_trunk(held.prepared)
     places: list[str] = []
 
@@ -87,7 +91,7 @@ def up_detached(
     file: Path, sets: Sequence[str], out: Path | None, length: str | None, page: Wanted = NONE, as_json: bool = False
 ) -> int:
     """The same in a session of its own; returns once it is up, or with its exit code and its last words."""
-    folder = (out or default_folder(prepare(file, sets, "live"), Path("results"))).absolute()
+    folder = (out or default_folder(load(file, sets), Path("results"))).absolute()
     log = folder.with_name(folder.name + ".log")
     words = [sys.executable, "-m", "testbed.cli", "up", str(file), "--out", str(folder)]
     words += [f"--set={s}" for s in sets] + (["--for", length] if length else [])
@@ -106,7 +110,7 @@ def up_detached(
     finally:
         os.close(says)
     with Progress() as progress:
-        progress.now("building the testbed")
+        progress.now(lambda: f"bringing the testbed up: {_last(log)}")
         run_id, *places = _await(process, hears)
     if not run_id:
         sys.stderr.write(log.read_text(errors="replace"))
@@ -135,6 +139,12 @@ def _await(process: subprocess.Popen[bytes], hears: int) -> list[str]:
         raise
     finally:
         os.close(hears)
+
+
+def _last(log: Path) -> str:
+    """What the testbed told last, without its own time."""
+    lines = log.read_text(errors="replace").splitlines()
+    return re.sub(r"^testbed: |, \d+ s$", "", lines[-1]) if lines else "reading the scenario"
 
 
 def _give_up(process: subprocess.Popen[bytes]) -> None:
@@ -175,7 +185,7 @@ def down(run: str | None, as_json: bool = False) -> int:
     folder = Path(client.ask(chosen, {"do": "down"})["folder"])
     before = time.monotonic()
     with Progress() as progress:
-        progress.now("reverting, removing and writing the records")
+        progress.now(lambda: _going(chosen))
         client.await_down(pid, folder)
     try:
         summary = read(folder)[0]
@@ -186,6 +196,16 @@ def down(run: str | None, as_json: bool = False) -> int:
     took = f"down in {time.monotonic() - before:.1f} s"
     tell(summary if as_json else f"{took}\n{closing(summary, str(folder))}")
     return EXIT[summary["verdict"]]
+
+
+def _going(run: str) -> str:
+    """What a testbed that goes down does, by its ledger."""
+    left = Counter(e.kind for e in ledger.read(Path(Names(run).folder)).pending)
+    if not left:
+        return "writing the records"
+    named = [f"{left.pop(kind)} {kind}s" for kind in ("container", "bridge", "interface") if kind in left]
+    named += [f"{left.total()} other things"] if left else []
+    return f"reverting and removing, left: {', '.join(named)}"
 
 
 def _from_page(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
-import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-if TYPE_CHECKING:  # not at run time: `testbed clean` needs no solver
-    from testbed.run.prepare import Place
+from testbed.dashboard.step import QUIET_S, Reminder, Step, left
 
-QUIET_S = 2.0  # a step that is over by then says nothing
 WIDE = 240  # characters of a table where there is no terminal
-BEAT_S = 10.0  # how often a long one says that it goes on, where there is no terminal
 
 
 def stderr() -> Console:
@@ -45,30 +41,41 @@ class Progress:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or stderr()
-        self._what, self._begun = "", time.monotonic()
-        self._left: float | None = None
-        self._ended, self._total = 0.0, 0
+        self._step = Step("reading the scenario")
+        self._ended, self._total, self._part = 0, 0, 0.0
+        self._first = 0  # runs that were there before
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._reminder = Reminder(lambda: self._step, lambda step: self.line())
 
     def __enter__(self) -> Progress:
-        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
-        self._thread.start()
+        if self._drawn:
+            self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
+            self._thread.start()
+        else:
+            self._reminder.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
+        self._reminder.__exit__()
 
-    def now(self, what: str, left: float | None = None) -> None:
+    def now(self, what: str | Callable[[], str], left: float | None = None) -> None:
         """A step begins. left: s, where somebody knows."""
-        self._what, self._left, self._begun, self._total = what, left, time.monotonic(), 0
+        self._step, self._total = Step(what, left), 0
 
-    def __call__(self, ended: float, total: int, text: str) -> None:
-        """Of `total` runs so many have ended, with a part of the one that goes on; `text` is on the last of them."""
-        self._what, self._ended, self._total = text, ended, total
-        if ended == int(ended) and not (self._drawn and text.endswith("done") and ended < total):
+    def __call__(self, ended: int, total: int, text: str, part: float = 0.0) -> None:
+        """Of `total` runs so many have ended; part: of those that go on, in runs; `text` is on one of them.
+
+        The first call after `now` begins, with so many runs that were there before; they are not counted in the pace.
+        """
+        more = ended > (self._ended if self._total else 0)
+        if not self._total:
+            self._step, self._first = Step(text), ended
+        self._step.what, self._ended, self._total, self._part = text, ended, total, part
+        if more and not (self._drawn and text.endswith("done") and ended < total):
             self.console.print(self.line())
 
     @property
@@ -77,47 +84,24 @@ class Progress:
 
     def line(self) -> str:
         """As it stands: "[3/60] NAME: done  40 s left", or "placing the core services, 12 s"."""
-        since = time.monotonic() - self._begun
-        if self._total:
-            left = since / self._ended * (self._total - self._ended) if self._ended else None
-            return f"[{int(self._ended)}/{self._total}] {self._what}{_left(left)}"
-        left = None if self._left is None else max(self._left - since, 0.0)
-        return f"{self._what}{_left(left)}" if left is not None else f"{self._what}, {since:.0f} s"
+        return f"[{self._ended}/{self._total}] {self._many()}" if self._total else self._step.line()
 
-    def _tick(self) -> None:
+    def _many(self, at_most: str = "") -> str:
+        """What goes on and the time left by the pace so far; without a pace, for how long it has gone on."""
+        made, since = self._ended - self._first + self._part, self._step.since
+        ahead = self._total - self._ended - self._part
+        if made or not ahead or since < QUIET_S:
+            return self._step.words() + left(since / made * ahead if made else None, at_most)
+        return self._step.line()
+
+    def _draw(self) -> None:
         if self._over.wait(QUIET_S):
             return
-        if self._drawn:
-            with Live(
-                get_renderable=lambda: Text(self.line(), no_wrap=True, overflow="ellipsis", style="dim"),
-                console=self.console, refresh_per_second=2, transient=True,
-            ):  # fmt: skip
-                self._over.wait()
-            return
-        while True:
-            if time.monotonic() - self._begun >= QUIET_S:
-                with suppress(OSError):  # nobody listens any more: the work matters more
-                    print(f"testbed: {self.line()}", file=sys.stderr, flush=True)
-            if self._over.wait(BEAT_S):
-                return
-
-
-def _left(seconds: float | None) -> str:
-    if not seconds:
-        return ""
-    return f"  {seconds / 60:.0f} min left" if seconds >= 90 else f"  {seconds:.0f} s left"
-
-
-def placing(progress: Progress) -> Place:
-    """A policy asked for its placement, and that said: the longest part of what comes before a run."""
-
-    def place(policy: Any, model: Any, parameters: Any) -> Any:
-        progress.now(f"placing {len(model.core)} core services on {len(model.nodes)} nodes")
-        placement = policy.place(model, parameters)
-        progress.now("sizing the light services")
-        return placement
-
-    return place
+        with Live(
+            get_renderable=lambda: Text(self.line(), no_wrap=True, overflow="ellipsis", style="dim"),
+            console=self.console, refresh_per_second=2, transient=True,
+        ):  # fmt: skip
+            self._over.wait()
 
 
 class Budget(Progress):
@@ -127,6 +111,4 @@ class Budget(Progress):
         """ "[40 of at most 1500] load=2  at most 5 min left"."""
         if not self._total:
             return super().line()
-        since = time.monotonic() - self._begun
-        left = _left(since / self._ended * (self._total - self._ended)) if self._ended else ""
-        return f"[{int(self._ended)} of at most {self._total}] {self._what}{left.replace('  ', '  at most ', 1)}"
+        return f"[{self._ended} of at most {self._total}] {self._many('at most ')}"

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.cli.page import live_page, told
-from testbed.cli.progress import Progress, placing, stderr, tell
+from testbed.cli.progress import Progress, stderr, tell
 from testbed.dashboard.page.feed import NONE, Wanted
 from testbed.dashboard.table import Dashboard
 from testbed.errors import CannotRun
 from testbed.record.folder import read
 from testbed.report.closing import closing
 from testbed.run.execute import default_folder, execute, run_id_of
-from testbed.run.prepare import inabilities, prepare
+from testbed.run.prepare import inabilities, prepare, telling
 from testbed.run.summary import INTERRUPTED
 from testbed.run.worlds import bins, make_world
 from testbed.verdict.claims import EXIT
@@ -25,9 +25,9 @@ def run_once(
 ) -> int:  # fmt: skip
     """Prepare, run, print. Returns the exit code of design.md §5."""
     with Progress() as progress:
-        prepared = prepare(file, sets, world_name, placing(progress))
+        prepared = prepare(file, sets, world_name, telling(progress.now))
     run_id = run_id_of(prepared)
-    folder = out or default_folder(prepared, Path("results"))
+    folder = out or default_folder(prepared.scenario, Path("results"))
     with Dashboard(stderr()) as board, live_page(page_wanted, prepared, run_id, folder, None) as (page, beside):
         board.say(f"{prepared.scenario.name}: {prepared.scenario.question}")
         board.say(f"run {run_id}, seed {prepared.seed}, policy {prepared.scenario.policy.name}; records: {folder}")

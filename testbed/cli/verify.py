@@ -31,7 +31,6 @@ def verify_files(
     total = sum(len(s.cells) for s in what)
     stderr().print(f"{sum(len(s.claims) for s in what)} claims, {total} runs in the {world} world; records: {folder}")
     with Progress() as progress:
-        progress.now("preparing the first run")
         found = verify.verify(what, sets, world, folder, workers or len(os.sched_getaffinity(0)), progress)
     for name, text in (
         ("verdicts.json", json.dumps(found, indent=1) + "\n"),

@@ -12,11 +12,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from testbed.dashboard.step import GOES_ON, Reminder, Step
+
 TARGET = 0.84  # the claim that started this; the rate is coloured against it
 
 
 class Dashboard:
-    """Shows each slot's status: redrawn in a terminal, one line per few slots where it is none or dumb."""
+    """Shows each slot's status: redrawn in a terminal, one line per few slots where it is none or dumb.
+
+    A line that ends in "…" begins a step, over with the next line or slot: at a terminal it is shown with its time as
+    long as it lasts, elsewhere once it has lasted, and every ten seconds from then on.
+    """
 
     def __init__(self, console: Console, every: int = 5) -> None:
         self.console = console
@@ -24,33 +30,43 @@ class Dashboard:
         self._live: Live | None = None
         self._last: list[str] = []
         self._status: Mapping[str, Any] | None = None
+        self._step: Step | None = None
+        self._reminder = Reminder(lambda: self._step, Step.line)
 
     def __enter__(self) -> Dashboard:
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             self._live = Live(get_renderable=self._now, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
+        else:
+            self._reminder.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         if self._live is not None:
             self._live.__exit__(*error)
             self._live = None
+        self._reminder.__exit__()
 
     def say(self, text: str) -> None:
-        """A line that stays. What it quotes (a question, an error) may hold brackets: no markup."""
+        """A line that stays, or a step. What it quotes (a question, an error) may hold brackets: no markup."""
+        self._step = Step(text) if text.endswith(GOES_ON) else None
+        if self._step is not None:
+            return
         with suppress(OSError):  # a closed terminal, a full disk: the run and its removal matter more than telling
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, status: Mapping[str, Any]) -> None:
         """One slot."""
         self._last = (self._last + list(status["reasons"]))[-4:]
-        self._status = status
+        self._status, self._step = status, None
         if self._live is None and status["slot"] % self.every == 0:
             self.say(line(status))
 
     def _now(self) -> RenderableType:
         """Drawn when the terminal is due, not when a slot is over: a simulated world has many in between."""
-        return Text("building …") if self._status is None else render(self._status, self._last)
+        step, status = self._step, self._status
+        goes_on = [] if step is None else [Text(step.line(), style="dim")]
+        return Group(*([] if status is None else [render(status, self._last)]), *goes_on)
 
 
 def line(status: Mapping[str, Any]) -> str:

@@ -62,4 +62,4 @@ def hold(
     world = make_world(WORLD, run_id, say)
     if problems := inabilities(prepared, world):
         raise CannotRun("the live world can't run this scenario:\n  " + "\n  ".join(problems))
-    return Held(prepared, run_id, out or default_folder(prepared, Path("results")), world)
+    return Held(prepared, run_id, out or default_folder(prepared.scenario, Path("results")), world)

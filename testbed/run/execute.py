@@ -27,6 +27,7 @@ from testbed.run.provenance import ground, inputs
 from testbed.run.replay import Log
 from testbed.run.shaker import Limits, Shaker
 from testbed.run.signals import Interrupted, Signals
+from testbed.scenario.model import Scenario
 from testbed.world.base import SIMULATED, Bed, World
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -43,8 +44,8 @@ def run_id_of(prepared: Prepared) -> str:
     return f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
 
 
-def default_folder(prepared: Prepared, root: Path) -> Path:
-    return root / f"{prepared.scenario.name}-{datetime.now():%Y%m%d-%H%M%S}-s{prepared.seed}"
+def default_folder(scenario: Scenario, root: Path) -> Path:
+    return root / f"{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}-s{scenario.run.seed}"
 
 
 def bed_of(prepared: Prepared, run_id: str, bins: Bins, names: Names, records: Path | None = None) -> Bed:
@@ -87,6 +88,7 @@ def execute(
     be had again. hands: who may work on it meanwhile, and end it. bound: solve for the fluid bound, which takes as long
     as a short twin run.
     """
+    say("making the controller's loops ready …")
     loops.ready()  # now, so that no slot of the run waits for it
     keep = prepared.world not in SIMULATED if observations is None else observations
     signals = Signals(say)
@@ -137,10 +139,12 @@ def execute(
             measured = _finish(loop, world, say)
         if folder.lost:
             raise CannotRun(folder.lost)
+        say("bounding what any routing could reach …" if bound else "summing up …")
         summary = summaries.build(
             prepared, loop.journey, prepared.placement, prepared.placement_s, shaker.summary(), measured,
             prepared.tracks(bins), bound,
         )  # fmt: skip
+        say("writing the records …")
         _write(folder, prepared, loop.journey, summary, {**measured, **inputs(prepared, bins)}, run_id, latest)
     return summary
 
@@ -158,6 +162,7 @@ def _length(prepared: Prepared) -> str:
 def _finish(loop: Loop, world: World, say: Callable[[str], None]) -> Mapping[str, Any]:
     """Revert, read the last measures, remove. Each step runs even when the one before failed."""
     measured: dict[str, Any] = {}
+    say("reverting what is in force …")
     try:
         for step in (loop.shaker.revert_all, loop.gather, lambda: measured.update(world.measures())):
             try:

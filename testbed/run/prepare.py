@@ -124,6 +124,18 @@ def ask(policy: Policy, model: Model, parameters: Mapping[str, float]) -> Placem
     return policy.place(model, parameters)
 
 
+def telling(say: Callable[[str], None], place: Place = ask) -> Place:
+    """`place`, and that it goes on is said: the longest part of what comes before a run."""
+
+    def asked(policy: Policy, model: Model, parameters: Mapping[str, float]) -> Placement:
+        say(f"placing {len(model.core)} core services on {len(model.nodes)} nodes …")
+        placement = place(policy, model, parameters)
+        say("sizing the light services …")
+        return placement
+
+    return asked
+
+
 def prepare(path: Path, sets: Sequence[str], world: str, place: Place = ask, held: float | None = None) -> Prepared:
     """Load, resolve, place and begin. Raises InputError for bad input and for a placement that can't fit.
 

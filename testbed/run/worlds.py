@@ -13,7 +13,10 @@ TRACE_BIN = 0.1  # s: a packet-opportunity trace as rates, where a world can't r
 
 
 def make_world(name: str, run_id: str, say: Callable[[str], None]) -> World:
-    """A world that is not up yet. say: one line of progress. Raises CannotRun where its parts are missing."""
+    """A world that is not up yet. Raises CannotRun where its parts are missing.
+
+    say: one line of progress; one that ends in "…" begins a step, over with the next line.
+    """
     if name == "live":
         from testbed.world.live.world import LiveWorld
 

@@ -15,6 +15,8 @@ from rich.console import Console
 from testbed.cli import progress
 from testbed.cli.parser import parser
 from testbed.cli.progress import Progress
+from testbed.dashboard import step
+from testbed.dashboard.table import Dashboard
 from tests.cli.kit import ROOT, Command
 from tests.run.test_twin_run import SETS
 from tests.scenario.small import GOOD, written
@@ -70,11 +72,11 @@ def test_json_of_many_runs(testbed: Command) -> None:
 def test_a_step_over_two_seconds_says_so_and_how_long_yet(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "QUIET_S", 0.01)
-    monkeypatch.setattr(progress, "BEAT_S", 0.01)
+    monkeypatch.setattr(step, "QUIET_S", 0.01)
+    monkeypatch.setattr(step, "BEAT_S", 0.01)
     said = ""
     with Progress() as p:
-        p.now("placing 3 core services on 9 nodes")
+        p.now("placing 3 core services on 9 nodes …")
         while not re.search(r"^testbed: placing 3 core services on 9 nodes, \d+ s$", said, re.MULTILINE):
             time.sleep(0.01)
             said += capsys.readouterr().err
@@ -87,11 +89,15 @@ def test_a_step_over_two_seconds_says_so_and_how_long_yet(
 
 def test_the_time_left_is_by_the_pace_so_far_a_part_of_a_run_included(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(step.time, "monotonic", lambda: now)
     out = StringIO()
     p = Progress(Console(file=out, width=80))
+    p(0, 4, "starting")
+    now = 105.0
+    p(0, 4, "demo s1: placing 3 core services on 9 nodes …")
+    assert p.line() == "[0/4] demo s1: placing 3 core services on 9 nodes, 5 s"
     now = 110.0
-    p(0.5, 4, "demo s1: t 12/25 s")
+    p(0, 4, "demo s1: t 12/25 s", 0.5)
     assert p.line() == "[0/4] demo s1: t 12/25 s  70 s left"  # 10 s for an eighth
     now = 120.0
     p(1, 4, "demo s1: done")
@@ -99,6 +105,41 @@ def test_the_time_left_is_by_the_pace_so_far_a_part_of_a_run_included(monkeypatc
     now = 500.0
     p(2, 4, "demo s2: done")
     assert out.getvalue().endswith("[2/4] demo s2: done  7 min left\n")
+
+
+def test_runs_that_were_there_are_not_counted_in_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(step.time, "monotonic", lambda: now)
+    out = StringIO()
+    p = Progress(Console(file=out, width=80))
+    p.now("starting the workers")
+    now = 200.0  # which is no part of a run either
+    p(56, 60, "there already")
+    now = 210.0
+    p(57, 60, "demo s57: done")
+    assert out.getvalue() == "[56/60] there already\n[57/60] demo s57: done  30 s left\n"
+    whole = Progress(Console(file=StringIO()))
+    whole(60, 60, "there already")
+    assert whole.line() == "[60/60] there already"
+
+
+def test_a_run_tells_what_takes_long_before_its_first_slot_and_after_its_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(step, "QUIET_S", 0.01)
+    monkeypatch.setattr(step, "BEAT_S", 0.01)
+    with Dashboard(Console(file=StringIO(), width=80)) as board:
+        said = ""
+        for words in ("building 9 nodes", "removing: containers"):
+            board.say(f"{words} …")
+            while not re.search(rf"^testbed: {words}, \d+ s$", said, re.MULTILINE):
+                time.sleep(0.01)
+                said += capsys.readouterr().err
+        board.say("removed in 2.0 s")
+        time.sleep(0.1)
+        capsys.readouterr()
+        time.sleep(0.1)
+        assert capsys.readouterr().err == "", "what is over is told no more"
 
 
 def test_at_a_terminal_one_line_is_redrawn_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:

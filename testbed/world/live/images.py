@@ -22,7 +22,7 @@ import sysconfig
 import tarfile
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -65,14 +65,15 @@ FOLDERS = ("dev", "proc", "sys", "tmp", "run", "run/shaketable", "run/shaketable
 SELF_TEST = "import asyncio, heapq, json, mmap, random, selectors, socket, struct; print('ok')"
 
 
-def ensure(client: DockerClient, ledger: Ledger | None = None) -> str:
-    """The tag of an image that is there and right; made now if need be (about 3 s, 80 MB)."""
+def ensure(client: DockerClient, ledger: Ledger | None = None, say: Callable[[str], None] = lambda text: None) -> str:
+    """The tag of an image that is there and right; made now if need be (about 3 s, 80 MB). say: one line of it."""
     chosen = os.environ.get(CHOICE)
     if chosen:
         return _check_chosen(client, chosen, ledger)
     app, python = app_files(), python_files()
     tag = f"{REPOSITORY}:{content_hash(app, python)}"
     if not _present(client, tag):
+        say("making the containers' image from this machine's Python, once …")
         _build(client, tag, app, python, ledger)
     return tag
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ class LiveWorld:
 
     def up(self, bed: Bed) -> None:
         """Build and verify everything. Raises CannotRun; `down` removes what was built."""
+        self.say("looking at what this machine can do …")
         self.caps = capabilities.probe()
         if problems := capabilities.problems(self.caps):
             raise CannotRun("\n".join(f"{p.what}: {p.why} → {p.mend}" for p in problems))
@@ -114,9 +116,9 @@ class LiveWorld:
         self._congestion = Congestion(bed.topology)
         parts = self._parts = _Parts(Life(self.names, self.say))
         ledger = parts.life.begin()
-        image = images.ensure(engine.connect(), ledger)
+        image = images.ensure(engine.connect(), ledger, self.say)
         self.say(
-            f"building {len(self.wire.nodes)} nodes, {len(self.wire.sites)} switches, {len(self.wire.links)} links"
+            f"building {len(self.wire.nodes)} nodes, {len(self.wire.sites)} switches, {len(self.wire.links)} links …"
         )
         control = parts.control = PathControl(self.names, ledger, sys.executable)
         control.begin()  # os-ken needs a second to start: meanwhile the pods are made
@@ -128,6 +130,7 @@ class LiveWorld:
         )
         network.build()
         before = time.monotonic()
+        self.say(f"measuring {len(self.wire.links)} links …")
         self._links = measure_links(network, self.wire, self.dilate)
         done = sum(k["measured_delay_s"] is not None for k in self._links)
         self.say(f"measured {done} of {len(self._links)} links in {time.monotonic() - before:.1f} s")
@@ -141,8 +144,8 @@ class LiveWorld:
         self._afflictions = Afflictions(hosts, fleet, hub, control, run.dilate)
         self._shaking = Shaking(network, self._rates, self._crashes, self._afflictions, self.now, self._push_paths)
         self._push_paths()
-        self.say("starting services")
         starts = [a for a in bed.initial.actions if isinstance(a, Start)]
+        self.say(f"starting {len(starts)} instances of services …")
         fleet.begin(starts)
         if wrong := hosts.verify({s.id: s.node for s in starts} | {o.name: o.name for o in self.wire.ingresses}):
             raise CannotRun("the containers are not as they should be:\n" + "\n".join(f"  {w}" for w in wrong))
@@ -425,6 +428,8 @@ class LiveWorld:
         for what, step in steps:
             try:
                 if step:
+                    with suppress(OSError):  # nobody listens any more: the removal matters more
+                        self.say(f"removing: {what} …")
                     step()
             except Exception as error:  # every later step must still run; the ledger stays open for the reaper
                 troubles.append(f"{what}: {error}")

@@ -32,7 +32,7 @@ def _kernel(layout: Layout, say: Callable[[str], None]) -> Engine:
     from testbed.world.twin.kernel import build
 
     if not build.WARM:
-        say(f"compiling the twin's kernel once, about {build.SECONDS} s")
+        say(f"compiling the twin's kernel once (about {build.SECONDS} s) …")
     from testbed.world.twin.kernel.engine import Kernel
 
     return Kernel(layout)
