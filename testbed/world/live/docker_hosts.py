@@ -1,18 +1,13 @@
 """Edge nodes as pods, services as containers that join them, through the Docker API.
 
 A pod (pod.py) is a pause container in an empty network namespace, wired from outside, and a cgroup with the node's
-limits. A service joins the pod's network namespace and cgroup. Inside a service, /run/shaketable holds the run's
-control socket (`hub.sock`) and /run/shaketable/node the node's busy counter (`busy`). Containers get a read-only root,
-a bounded log and a user that is not root, services no capability. What is mounted into them lets any user write: the
-run's folder above it is root's alone.
+limits. A service joins the pod's network namespace and cgroup (containers.py).
 """
 
 from __future__ import annotations
 
 import math
 import os
-import random
-import re
 import select
 import signal
 import threading
@@ -23,21 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import CannotRun
-from testbed.world.live import cgroups, engine, undo
-from testbed.world.live.cgroups import Cgroups, Limits, same
+from testbed.world.live import cgroups, engine
+from testbed.world.live.cgroups import Limits, same
+from testbed.world.live.containers import Containers, safe
 from testbed.world.live.difference import Difference
 from testbed.world.live.images import PROGRAMS
 from testbed.world.live.ledger import Ledger
-from testbed.world.live.names import LABEL, Names
-from testbed.world.live.pod import PAUSE, USER, Pod, netns, own_network, settled
+from testbed.world.live.names import Names
+from testbed.world.live.pod import PAUSE, Pod, netns, own_network, settled
 
 __all__ = ["DockerHosts", "Limits", "Pod", "Started"]
 
-INSIDE = "/run/shaketable"  # docs/wire.md
 BUSY_BYTES = 1024  # 256 slots of 4 bytes, docs/wire.md
 STUB, GATEWAY = (("python3", PROGRAMS[part]) for part in ("stub", "gateway"))
-PIDS = 256  # processes and threads of one container: a runaway service can't take the machine with it
-LOG = {"type": "json-file", "config": {"max-size": "1m", "max-file": "1"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +49,17 @@ class DockerHosts:
     """All containers of one run. Methods may be called from several threads."""
 
     def __init__(self, names: Names, ledger: Ledger, image: str, folder: Path) -> None:
-        """folder: the run's (Names.folder). The daemon must answer; nothing is made yet.
-
-        The image is kept by its number: its name may go or be given to another while the run goes on, and what a
-        container uses stays.
-        """
-        self.names, self.ledger, self.folder = names, ledger, folder
-        self.client = engine.connect()
-        self.image = _image_id(self.client, image)
-        self.api = engine.Late(self.client.api, random.Random(names.run_id).random)
-        info = self.api.info()
-        self.cgroups = Cgroups(str(info.get("CgroupDriver", "cgroupfs")))
-        self._maps_users = any("userns" in o or "rootless" in o for o in info.get("SecurityOptions") or ())
+        """folder: the run's (Names.folder). The daemon must answer; nothing is made yet."""
+        self.names, self.ledger = names, ledger
+        self.containers = Containers(names, ledger, image, folder)
+        self.api, self.cgroups = self.containers.api, self.containers.cgroups
         self.pods: dict[str, Pod] = {}
         self._limits: dict[str, Limits] = {}
         self.services: dict[str, Started] = {}
-        self._undo: dict[str, int] = {}  # container name → its ledger entry
         self._cgroup_undo: list[int] = []
         self._alive: dict[str, int] = {}  # service → pidfd
         self._pod_fds: dict[str, int] = {}  # node → pidfd
         self._lock = threading.Lock()
-        self.ctl = folder / "ctl"
-        (self.ctl / "node").mkdir(parents=True, exist_ok=True)  # where the node's own folder is mounted
-        for path in (self.ctl, self.ctl / "node"):  # whatever the umask
-            path.chmod(0o755)
 
     # ── nodes ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,37 +69,34 @@ class DockerHosts:
         command: what holds the namespace. PAUSE makes its own, except under a daemon that maps users, where Docker
         does, as it does for any other command.
         """
-        paths = {host: self.cgroup(host) for host in limits}
+        paths = {host: self.containers.cgroup(host) for host in limits}
         top = [self.names.cgroup, *paths.values()]
         self._cgroup_undo += self.ledger.add_all([("cgroup", {"path": path}) for path in top])
         for host, limit in limits.items():
             self.cgroups.create(paths[host], limit)
             self._make_node_folder(host)
-        self._announce([self._pod_name(host) for host in limits])
-        words, network = own_network(command, self._maps_users)
+        self.containers.announce([self.containers.of_pod(host) for host in limits])
+        words, network = own_network(command, self.containers.maps_users)
 
         def start(host: str) -> Pod:
-            container = self._create(self._pod_name(host), words, host, hostname=_safe(host), **network)
-            pid = self._start(container, host)
+            its = self.containers
+            container = its.create(its.of_pod(host), words, host, hostname=safe(host), **network)
+            pid = its.start(container, host)
             return Pod(host, container, pid, 0, paths[host])
 
         try:
             outcomes = engine.each(start, limits)
             for error in (error for _, _, error in outcomes if error is not None):
                 raise error
-            pods = settled([made for _, made, _ in outcomes if made is not None], self._last_words)
+            pods = settled([made for _, made, _ in outcomes if made is not None], self.containers.last_words)
         except Exception:
-            self._remove_containers([self._pod_name(host) for host in limits])
+            self.containers.remove([self.containers.of_pod(host) for host in limits])
             self._remove_cgroups()
             raise
         self._limits.update(limits)
         self.pods.update({made.name: made for made in pods})
         self._pod_fds.update({made.name: _watch(made.pid) for made in pods})
         return dict(self.pods)
-
-    def cgroup(self, host: str) -> str:
-        """Path of the host's cgroup below each hierarchy's root."""
-        return f"{self.names.cgroup}/{_safe(host)}"
 
     def limit(self, host: str, limits: Limits | None) -> None:
         """Other limits for a node while it runs, or its own again (None)."""
@@ -129,12 +106,8 @@ class DockerHosts:
         """As the node was made."""
         return self._limits[host]
 
-    def node_folder(self, host: str) -> Path:
-        """What the host's services see as /run/shaketable/node."""
-        return self.folder / "nodes" / _safe(host)
-
     def _make_node_folder(self, host: str) -> None:
-        folder = self.node_folder(host)
+        folder = self.containers.node_folder(host)
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o777)
         (folder / "busy").write_bytes(bytes(BUSY_BYTES))
@@ -142,7 +115,7 @@ class DockerHosts:
 
     def clear_busy(self, host: str, slot: int) -> None:
         """Nobody is busy at this slot of the node's counter; for one whose owner is gone."""
-        with (self.node_folder(host) / "busy").open("r+b") as file:
+        with (self.containers.node_folder(host) / "busy").open("r+b") as file:
             file.seek(4 * slot)
             file.write(bytes(4))
 
@@ -162,8 +135,8 @@ class DockerHosts:
         limits: its own, below the node's. CannotRun leaves nothing of it behind.
         """
         its_pod = self.pods[node]
-        name = self._service_name(id, node)
-        self._announce([name])
+        name = self.containers.of_service(id, node)
+        self.containers.announce([name])
         more: dict[str, Any] = {"network_mode": f"container:{its_pod.container}"}
         if limits is not None and limits.cpu is not None:
             more["nano_cpus"] = int(limits.cpu * 1e9)
@@ -171,13 +144,13 @@ class DockerHosts:
             more["mem_limit"] = int(limits.memory)
         try:
             begin = time.monotonic()
-            container = self._create(name, command, node, environment=environment, mounts=mounts, **more)
+            container = self.containers.create(name, command, node, environment=environment, mounts=mounts, **more)
             created = time.monotonic()
-            pid = self._start(container, node)
+            pid = self.containers.start(container, node)
             started = Started(id, node, container, pid, created - begin, time.monotonic() - created)
             watched = _watch(pid)
         except Exception:
-            self._remove_containers([name])
+            self.containers.remove([name])
             raise
         with self._lock:
             self.services[id] = started
@@ -202,10 +175,7 @@ class DockerHosts:
                 with self._lock:
                     self.services[id] = gone  # to be tried again
                 raise CannotRun(f"Docker did not remove {id}: {engine.words(error)}") from error
-        with self._lock:
-            number = self._undo.pop(self._service_name(id, gone.node), None)
-        if number is not None:
-            self.ledger.done(number)
+        self.containers.ticked(self.containers.of_service(id, gone.node))
 
     def stop_service(self, id: str, grace_s: float = 2.0) -> None:
         """SIGTERM, and SIGKILL after `grace_s` (whole seconds, rounded up). Its container stays until `remove`."""
@@ -226,7 +196,7 @@ class DockerHosts:
 
         def kill(started: Started) -> bool:
             try:
-                daemon = self.client.api  # a crash is no order that Docker could be slow to take
+                daemon = self.containers.client.api  # a crash is no order that Docker could be slow to take
                 daemon.kill(started.container, signal="SIGKILL")
                 daemon.wait(started.container, timeout=10)
             except Exception as error:
@@ -254,7 +224,7 @@ class DockerHosts:
             gone = [self.services.pop(id) for id in ids if id in self.services]
         for started in gone:
             self._forget(started.id)
-        self._remove_containers([self._service_name(s.id, s.node) for s in gone])
+        self.containers.remove([self.containers.of_service(s.id, s.node) for s in gone])
 
     def died(self) -> list[str]:
         """Services that ended without `stop_service` or `remove`, each named once; asks the kernel only (pidfds)."""
@@ -293,21 +263,17 @@ class DockerHosts:
         cause = "out of memory" if state.get("OOMKilled") else f"exit {state.get('ExitCode')}"
         return f"{cause}; last log lines: {self.logs(id, 5).strip() or '(none)'}"
 
-    def _last_words(self, container: str) -> str:
-        return str(self.api.logs(container, tail=5).decode("utf-8", "replace").strip())
-
     def logs(self, id: str, tail: int = 50) -> str:
         """Last lines a service, or a node's pause, wrote."""
         container = self.services[id].container if id in self.services else self.pods[id].container
-        return str(self.api.logs(container, tail=tail).decode("utf-8", "replace"))
+        return self.containers.logs(container, tail)
 
     # ── read-back and end ────────────────────────────────────────────────────────────────────────────────────
 
     def verify(self, expected: Mapping[str, str]) -> list[str]:
         """Differences between what should run (the pods, and service → node) and what the kernel and Docker say."""
-        listed = self.api.containers(all=True, filters={"label": f"{LABEL}={self.names.run_id}"})
-        states = {c["Names"][0].lstrip("/"): str(c["State"]) for c in listed}
-        wanted = {self._pod_name(p): (f"node {p}", self.pods[p], self.pods[p].pid) for p in self.pods}
+        states = self.containers.states()
+        wanted = {self.containers.of_pod(p): (f"node {p}", self.pods[p], self.pods[p].pid) for p in self.pods}
         differences = []
         for id, node in expected.items():
             started = self.services.get(id)
@@ -315,7 +281,7 @@ class DockerHosts:
                 found_on = "but was never started" if started is None else f"found on {started.node}"
                 differences.append(f"service {id} should run on {node}, {found_on}")
             else:
-                wanted[self._service_name(id, node)] = (f"service {id}", self.pods[node], started.pid)
+                wanted[self.containers.of_service(id, node)] = (f"service {id}", self.pods[node], started.pid)
         for name, (what, pod, pid) in wanted.items():
             state = states.pop(name, "not there")
             if state != "running":
@@ -338,7 +304,7 @@ class DockerHosts:
             self._forget(id)
         while self._pod_fds:
             os.close(self._pod_fds.popitem()[1])
-        removed = self._remove_containers(None)
+        removed = self.containers.remove(None)
         middle = time.monotonic()
         self._remove_cgroups()
         self.pods.clear()
@@ -348,97 +314,6 @@ class DockerHosts:
             "containers_s": middle - begin,
             "cgroups_s": time.monotonic() - middle,
         }
-
-    # ── one container ────────────────────────────────────────────────────────────────────────────────────────
-
-    def _pod_name(self, host: str) -> str:
-        return self.names.container(_safe(host))
-
-    def _service_name(self, id: str, node: str) -> str:
-        return self.names.container(f"{_safe(node)}.{_safe(id)}")
-
-    def _announce(self, names: Sequence[str]) -> None:
-        numbers = self.ledger.add_all([("container", {"name": name}) for name in names])
-        with self._lock:
-            self._undo.update(zip(names, numbers, strict=True))
-
-    def _create(
-        self,
-        name: str,
-        command: Sequence[str],
-        node: str,
-        *,
-        environment: Mapping[str, str] | None = None,
-        mounts: Mapping[str, str] | None = None,
-        hostname: str | None = None,
-        user: str = USER,
-        **host: Any,
-    ) -> str:
-        """Create the announced container `name`; its id."""
-        from docker.types import Mount
-
-        bind = [Mount(INSIDE, str(self.ctl), type="bind", read_only=True)]
-        bind += [Mount(f"{INSIDE}/node", str(self.node_folder(node)), type="bind")]
-        bind += [Mount(inside, here, type="bind", read_only=True) for here, inside in (mounts or {}).items()]
-        config = self.api.create_host_config(
-            cgroup_parent=self.cgroups.parent(self.cgroup(node)), mounts=bind, read_only=True, cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"], restart_policy={"Name": "no"}, pids_limit=PIDS,
-            log_config=LOG, ipc_mode="none", **host,
-        )  # fmt: skip
-        try:
-            made = self.api.create_container(
-                self.image, list(command), name=name, hostname=hostname, user=user, environment=dict(environment or {}),
-                labels={LABEL: self.names.run_id, "shaketable.node": node}, host_config=config,
-            )  # fmt: skip
-        except Exception as error:
-            if engine.status_of(error) == 409:
-                raise self._held(name) from error
-            raise CannotRun(f"Docker did not create {name}: {engine.words(error)}") from error
-        return str(made["Id"])
-
-    def _start(self, container: str, node: str) -> int:
-        """Start a created container; pid of its first process. CannotRun with its last words when it ends at once.
-
-        The kernel's list of the container's processes saves a question to the daemon; where it does not tell, the
-        daemon does.
-        """
-        try:
-            self.api.start(container)
-            if pid := self.cgroups.first_process(self.cgroup(node), container):
-                return pid
-            state = self.api.inspect_container(container)["State"]
-            if not state["Pid"]:
-                said = self._last_words(container)
-                raise CannotRun(f"container {container[:12]} ended at once (exit {state['ExitCode']}): {said}")
-            return int(state["Pid"])
-        except CannotRun:
-            raise
-        except Exception as error:
-            raise CannotRun(f"Docker did not start container {container[:12]}: {engine.words(error)}") from error
-
-    def _held(self, name: str) -> CannotRun:
-        """The name belongs to a container that is there already: whose, and what to do."""
-        try:
-            holder = self.api.inspect_container(name)
-        except Exception as error:
-            return CannotRun(f"the container name {name} is taken ({engine.words(error)}): start again")
-        of_run = (holder["Config"]["Labels"] or {}).get(LABEL)
-        if of_run is None:
-            mend = f"rename or remove it (`docker rename {name} …`), or start this run with another id"
-            return CannotRun(f"the container name {name} is held by a container that is not ours: {mend}")
-        mend = f"`sudo testbed clean --run {of_run}` removes what that run left, if it is dead"
-        return CannotRun(f"the container name {name} is held by run {of_run!r}: {mend}")
-
-    def _remove_containers(self, names: Sequence[str] | None) -> int:
-        """Remove ours of `names` (None: all of the run) and tick them off; CannotRun when one stays."""
-        removed = undo.remove_containers(self.names.run_id, names)
-        listed = self.api.containers(all=True, filters={"label": f"{LABEL}={self.names.run_id}"})
-        left = {c["Names"][0].lstrip("/") for c in listed}
-        with self._lock:
-            gone = [name for name in (self._undo if names is None else names) if name not in left]
-            numbers = [self._undo.pop(name) for name in gone if name in self._undo]
-        self.ledger.done(*numbers)
-        return len(removed)
 
     def _remove_cgroups(self) -> None:
         """Rmdir is refused while the last process is still leaving: try for a few seconds."""
@@ -457,13 +332,6 @@ class DockerHosts:
             os.close(descriptor)
 
 
-def _image_id(client: Any, image: str) -> str:
-    try:
-        return str(client.api.inspect_image(image)["Id"])
-    except Exception as error:
-        raise CannotRun(f"Docker does not have the image {image} ({engine.words(error)}): start again") from error
-
-
 def _ended(descriptors: Mapping[str, int]) -> list[str]:
     """Those whose process is dead."""
     poll = select.poll()
@@ -478,8 +346,3 @@ def _watch(pid: int) -> int:
         return os.pidfd_open(pid)
     except ProcessLookupError as error:
         raise CannotRun(f"the container of process {pid} ended at once") from error
-
-
-def _safe(name: str) -> str:
-    """As Docker and the file system take it."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

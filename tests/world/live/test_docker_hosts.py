@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import CannotRun
-from testbed.world.live import docker_hosts, engine, ledger
+from testbed.world.live import containers, engine, ledger
 from testbed.world.live.docker_hosts import DockerHosts, Limits
 from tests.world.live import hosts_kit
 from tests.world.live.hosts_kit import BURN, PAUSE
@@ -56,7 +56,7 @@ def test_a_quota_on_the_node_holds_two_busy_services_together(hosts: DockerHosts
     hosts.start_pods({"n1": Limits(0.2, None)}, PAUSE)
     for id in ("a", "b"):
         hosts.start_service(id, "n1", BURN)
-    path = hosts.cgroup("n1")
+    path = hosts.containers.cgroup("n1")
     begin, used = time.monotonic(), hosts.cgroups.cpu_seconds(path)
     time.sleep(2.0)  # the span that is measured
     share = (hosts.cgroups.cpu_seconds(path) - used) / (time.monotonic() - begin)
@@ -69,7 +69,7 @@ def test_memory_over_the_nodes_limit_ends_the_service_and_says_why(hosts: Docker
         "import os, time\nwhile not os.path.exists('/run/shaketable/node/go'): time.sleep(0.01)\nbytearray(400 << 20)"
     )
     hog = hosts.start_service("hog", "n1", ("python3", "-c", grow))
-    (hosts.node_folder("n1") / "go").touch()
+    (hosts.containers.node_folder("n1") / "go").touch()
     until_ended(hog.pid)
     assert hosts.died() == ["hog"]
     assert hosts.died() == []  # told once
@@ -81,8 +81,8 @@ def test_inside_is_what_the_wire_promises(hosts: DockerHosts) -> None:
     """The hub's socket, the node's busy counter shared by its services, a read-only root, no capability."""
     hosts.start_pods({"n1": Limits()}, PAUSE)
     door = socket.socket(socket.AF_UNIX)
-    door.bind(str(hosts.ctl / "hub.sock"))
-    (hosts.ctl / "hub.sock").chmod(0o666)  # as the hub does
+    door.bind(str(hosts.containers.ctl / "hub.sock"))
+    (hosts.containers.ctl / "hub.sock").chmod(0o666)  # as the hub does
     door.listen()
     door.settimeout(30)
     code = """
@@ -100,14 +100,14 @@ hub = socket.socket(socket.AF_UNIX)
 hub.connect("/run/shaketable/hub.sock")
 hub.sendall(f"{len(counter)} {refused} {rights} {os.environ['GREETING']} {open('/extra').read()}".encode())
 """
-    extra = hosts.folder / "extra"
+    extra = hosts.containers.folder / "extra"
     extra.write_text("mounted")
     hosts.start_service("a", "n1", ("python3", "-c", code), {"GREETING": "hello"}, {str(extra): "/extra"})
     connection, _ = door.accept()
     with connection, door:
         said = connection.makefile().read()
     assert said == "1024 30 ['CapEff:\\t0000000000000000', 'NoNewPrivs:\\t1'] hello mounted"
-    assert (hosts.node_folder("n1") / "busy").read_bytes()[4:8] == (1500).to_bytes(4, "little")
+    assert (hosts.containers.node_folder("n1") / "busy").read_bytes()[4:8] == (1500).to_bytes(4, "little")
 
 
 def test_ledger_precedes_creation(hosts: DockerHosts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_ledger_precedes_creation(hosts: DockerHosts, monkeypatch: pytest.Monkey
     create = hosts.api.create_container
 
     def spy(*args: object, **kwargs: object) -> object:
-        kept = ledger.read(hosts.folder).pending
+        kept = ledger.read(hosts.containers.folder).pending
         seen.append((str(kwargs["name"]), {str(e.fields.get("name", e.fields.get("path"))) for e in kept}))
         return create(*args, **kwargs)
 
@@ -125,16 +125,16 @@ def test_ledger_precedes_creation(hosts: DockerHosts, monkeypatch: pytest.Monkey
     hosts.start_service("a", "n2", PAUSE)
     assert len(seen) == 3
     for name, promised in seen:
-        assert {name, hosts.cgroup("n1"), hosts.cgroup("n2"), hosts.names.cgroup} <= promised
+        assert {name, hosts.containers.cgroup("n1"), hosts.containers.cgroup("n2"), hosts.names.cgroup} <= promised
     hosts.remove(["a"])
-    assert not any("n2.a" in str(e.fields) for e in ledger.read(hosts.folder).pending)
+    assert not any("n2.a" in str(e.fields) for e in ledger.read(hosts.containers.folder).pending)
 
 
 def test_stop_is_no_death_and_remove_removes(hosts: DockerHosts) -> None:
     hosts.start_pods({"n1": Limits()}, PAUSE)
     listens = PAUSE[2].replace("signal.pause", "open('/run/shaketable/node/ready', 'w'); signal.pause")
     started = hosts.start_service("a", "n1", ("python3", "-c", listens))
-    while not (hosts.node_folder("n1") / "ready").exists():
+    while not (hosts.containers.node_folder("n1") / "ready").exists():
         time.sleep(0.01)
     hosts.stop_service("a", 30.0)
     assert hosts.died() == [] and not os.path.exists(f"/proc/{started.pid}")
@@ -155,13 +155,13 @@ def test_a_service_that_ends_at_once_is_an_error_with_its_last_words(hosts: Dock
 
 def test_a_name_held_by_another_is_told_and_nothing_half_built_stays(hosts: DockerHosts) -> None:
     held = hosts.names.container("n2")
-    command = ["docker", "create", "--network=none", "--name", held, hosts.image, *PAUSE]
+    command = ["docker", "create", "--network=none", "--name", held, hosts.containers.image, *PAUSE]
     subprocess.run(command, check=True, capture_output=True)
     try:
         with pytest.raises(CannotRun, match=f"{held} is held by a container that is not ours: rename or remove it"):
             hosts.start_pods({"n1": Limits(), "n2": Limits(), "n3": Limits()}, PAUSE)
         assert [t for t in hosts_kit.traces(hosts.names.run_id) if not t.startswith("/run/")] == []
-        assert ledger.read(hosts.folder).pending == ()
+        assert ledger.read(hosts.containers.folder).pending == ()
         hosts.close()
         subprocess.run(["docker", "inspect", held], check=True, capture_output=True)  # still there
     finally:
@@ -171,7 +171,7 @@ def test_a_name_held_by_another_is_told_and_nothing_half_built_stays(hosts: Dock
 def test_verify_names_what_differs(hosts: DockerHosts) -> None:
     hosts.start_pods({"n1": Limits(0.5, None)}, PAUSE)
     started = hosts.start_service("a", "n1", PAUSE)
-    hosts.cgroups.limit(hosts.cgroup("n1"), Limits(0.7, None))
+    hosts.cgroups.limit(hosts.containers.cgroup("n1"), Limits(0.7, None))
     hosts.api.kill(started.container)
     until_ended(started.pid)
     hosts.api.wait(started.container)
@@ -195,4 +195,4 @@ def test_no_daemon_is_told(monkeypatch: pytest.MonkeyPatch, where: str, match: s
 
 
 def test_names_are_made_safe_for_docker() -> None:
-    assert docker_hosts._safe("São Paulo/1") == "S_o_Paulo_1"
+    assert containers.safe("São Paulo/1") == "S_o_Paulo_1"

@@ -85,7 +85,7 @@ def test_nothing_gets_out_of_a_service() -> None:
         hosts.start_pods({"n1": Limits(1.0, 2**28)}, PAUSE)
         host = Path("/proc/sys/kernel/hostname").read_text()
         started = hosts.start_service("a", "n1", ("python3", "-c", code))
-        said, end = hosts.node_folder("n1") / "said", time.monotonic() + 60
+        said, end = hosts.containers.node_folder("n1") / "said", time.monotonic() + 60
         while not said.exists():
             assert time.monotonic() < end and os.path.exists(f"/proc/{started.pid}"), hosts.logs("a")
             time.sleep(0.05)
@@ -107,7 +107,9 @@ def test_nobody_in_a_container_is_root() -> None:
             assert status["Uid"].split() == status["Gid"].split() == [str(UID)] * 4
             assert status["Groups"].split() in ([], [str(UID)])
             assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
-        said = hosts.client.api.inspect_container(started.container)
+        said = hosts.containers.client.api.inspect_container(started.container)
         assert said["Config"]["User"] == USER and said["HostConfig"]["CapDrop"] == ["ALL"]
         assert said["HostConfig"]["ReadonlyRootfs"] and not said["HostConfig"]["Privileged"]
-        assert hosts.folder.stat().st_mode & 0o777 == 0o700, "what the user may write lies below what is root's alone"
+        assert hosts.containers.folder.stat().st_mode & 0o777 == 0o700, (
+            "what the user may write lies below what is root's alone"
+        )
