@@ -102,6 +102,7 @@ def hunt(client: Any, h: Hunt, out: Path, progress: Progress) -> Caught:
     targets = Counter(r.kind for r in rays)
     record = plain(facts(bench, found, e.budget - bench.budget, {k: targets[k] for k in e.kinds}))
     caught = Caught(bench, found, record, file)
+    record["counterexample"] = None if file is None else file.name
     record["exit_code"] = caught.code
     record["seconds"] = round(time.monotonic() - begun, 1)  # the only figure here that a clock gave
     write(out / RECORD, json.dumps(record, indent=1) + "\n")

@@ -17,7 +17,7 @@ from testbed.campaign.folder import write
 from testbed.campaign.hunt import RECORD, Caught, Effort, Hunt, hunt
 from testbed.campaign.severity import KINDS, Disturbance, Window
 from testbed.catalogue import nearest
-from testbed.cli.progress import Budget, stderr, stdout
+from testbed.cli.progress import Budget, stderr, stdout, tell
 from testbed.errors import InputError
 from testbed.run.prepare import load
 from testbed.scenario.model import Scenario
@@ -30,7 +30,7 @@ def falsify_claim(a: argparse.Namespace) -> int:
     """0: no disturbance of the budget breaks it · 1: a counterexample · 3: neither could be said."""
     h = Hunt.of(a.file, a.claim, a.policy, effort(a))
     out = a.out or Path("results") / f"falsify-{a.file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    console = stdout()
+    console = stderr() if a.json else stdout()
     stderr().print(
         f"{len(h.rays())} disturbances against claim {h.claim.id}, at most {a.budget} twin runs; records: {out}"
     )
@@ -45,6 +45,8 @@ def falsify_claim(a: argparse.Namespace) -> int:
         )
         if a.confirm:
             _confirm(caught, out, console)
+    if a.json:
+        tell(json.loads((out / RECORD).read_text()) | {"folder": str(out)})
     return caught.code
 
 
@@ -93,12 +95,13 @@ def sentences(console: Console, caught: Caught) -> None:
 
 def _confirm(caught: Caught, out: Path, console: Console) -> None:
     """One live run of the counterexample; what it says of the claim goes to falsify.json, too."""
-    from testbed.cli.run import run_once
+    from testbed.cli.run import make_run
 
     assert caught.file is not None
     console.print("confirming live")
-    run_once(caught.file, [], "live", out / "live", False, False)
-    confirmed = confirmation(load(caught.file, ()), json.loads((out / "live" / "summary.json").read_text()))
+    summary, words, _ = make_run(caught.file, [], "live", out / "live")
+    console.print(words)
+    confirmed = confirmation(load(caught.file, ()), summary)
     console.print(f"live: {confirmed['words']}")
     write(out / RECORD, json.dumps({**caught.record, "confirmed": confirmed}, indent=1) + "\n")
 

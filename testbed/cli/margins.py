@@ -33,7 +33,10 @@ def draw_margins(a: argparse.Namespace) -> int:
             console.print(f"({i + 1} of {len(hunts)}) {h.file.stem}: {h.claim.id}, {h.scenario.policy.name}")
             rows.append(_row(h, folder, _kept(h, folder) or _searched(client, h, folder, progress)))
             _write(Path(a.out), a, rows)  # now, so that a search that is cut short leaves what there is
-    tell(f"page: {Path(a.out) / 'index.html'}")
+    where = f"page: {Path(a.out) / 'index.html'}"
+    if a.json:
+        console.print(where)
+    tell(_found(a, rows) if a.json else where)
     return 3 if any(r["outcome"] == "unknown" for r in rows) else 0
 
 
@@ -78,8 +81,13 @@ def _row(h: Hunt, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _found(a: argparse.Namespace, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What margins.json holds."""
+    return {"schema_version": 1, "load_up_to": a.load_up_to, "seeds": a.seeds, "recheck": a.recheck, "rows": rows}
+
+
 def _write(out: Path, a: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    found = {"schema_version": 1, "load_up_to": a.load_up_to, "seeds": a.seeds, "recheck": a.recheck, "rows": rows}
+    found = _found(a, rows)
     write(out / "margins.json", json.dumps(found, indent=1) + "\n")
     write(out / "margins.svg", figure(found, alone=True) + "\n")
     write(out / "margins.md", table(found))

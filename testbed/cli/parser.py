@@ -173,6 +173,7 @@ def _effort(c: argparse.ArgumentParser) -> None:
     c.add_argument("--recheck", type=_positive, default=10, metavar="N", help="other seeds to judge by (default 10)")
     c.add_argument("--budget", type=_positive, default=1500, metavar="N", help="twin runs at most (default 1500)")
     c.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one per core)")
+    c.add_argument("--json", action="store_true", help="as one JSON object")
 
 
 def _hands_on(words: Any) -> None:

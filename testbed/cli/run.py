@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from testbed.cli.page import live_page, told
 from testbed.cli.progress import Progress, stderr, tell
@@ -24,6 +25,20 @@ def run_once(
     page_wanted: Wanted = NONE,
 ) -> int:  # fmt: skip
     """Prepare, run, print. Returns the exit code of design.md §5."""
+    summary, words, folder = make_run(file, sets, world_name, out, observations, page_wanted)
+    if as_json:
+        stderr().print(words)
+    tell(read(folder)[0] if as_json else words)
+    if INTERRUPTED in summary["invalid_because"]:
+        return 130
+    return EXIT[summary["verdict"]]
+
+
+def make_run(
+    file: Path, sets: Sequence[str], world_name: str, out: Path | None, observations: bool = False,
+    page_wanted: Wanted = NONE,
+) -> tuple[dict[str, Any], str, Path]:  # fmt: skip
+    """Prepare and run, told on stderr. (summary, the closing words, the records' folder)"""
     with Progress() as progress:
         prepared = prepare(file, sets, world_name, telling(progress.now))
     run_id = run_id_of(prepared)
@@ -42,9 +57,4 @@ def run_once(
         words = closing(summary, str(folder))
         if page is not None:
             page.close(words)
-    if as_json:
-        board.say(words)
-    tell(read(folder)[0] if as_json else words)
-    if INTERRUPTED in summary["invalid_because"]:
-        return 130
-    return EXIT[summary["verdict"]]
+    return summary, words, folder

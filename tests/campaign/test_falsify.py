@@ -133,9 +133,12 @@ def test_the_trunk_breaks_where_arithmetic_says(file: Path, capsys: Any) -> None
     assert again["estimate"] == pytest.approx(found["judged"]["estimate"]), "the very runs that judged it"
 
 
-def test_a_single_point_of_failure_is_found(file: Path) -> None:
+def test_a_single_point_of_failure_is_found(file: Path, capsys: Any) -> None:
     """A crashed node comes back empty and `static` starts nothing again: any crash breaks it, however short."""
-    code, found = falsify(file, "--kinds", "node_crash")
+    code, found = falsify(file, "--kinds", "node_crash", "--json")
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {**found, "folder": str(file.parent / "out")}
+    assert found["counterexample"] == "counterexample.yaml" and "on_time breaks under n1 crashed for" in told.err
     assert code == 1 and "n1 crashed for" in found["schedule"][0]
     assert 0 < found["severity"] <= TOLERANCE
 
@@ -200,6 +203,8 @@ def test_margins_draw_every_claim_and_policy(file: Path, capsys: Any) -> None:
     times = {f: f.stat().st_mtime_ns for f in out.rglob("falsify.json")}
     assert len(times) == 2 and main(words) == 0
     assert {f: f.stat().st_mtime_ns for f in out.rglob("falsify.json")} == times
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0 and json.loads(capsys.readouterr().out) == found
     assert main([*words, "--policies", "static,static"]) == 2
     assert "their searches would mix" in capsys.readouterr().err
 
