@@ -28,7 +28,7 @@ def missing_for_live() -> str:
     """What keeps live tests from running here, or the empty string."""
     if os.geteuid() != 0:
         return "not root"
-    if not _docker_answers():
+    if not answers(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")):
         return "Docker does not answer on its socket"
     for program in ("ovs-vsctl", "mnexec", "ip", "tc", "ethtool", "nsenter"):
         if shutil.which(program) is None:
@@ -37,8 +37,8 @@ def missing_for_live() -> str:
     return "" if shown.returncode == 0 else "Open vSwitch does not answer"
 
 
-def _docker_answers() -> bool:
-    path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+def answers(path: str) -> bool:
+    """Whether a Docker daemon does, on this socket."""
     try:
         with socket.socket(socket.AF_UNIX) as door:
             door.settimeout(10)

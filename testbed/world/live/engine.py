@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from testbed.errors import CannotRun
+from testbed.errors import CannotRun, ShaketableError
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -17,6 +18,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SOCKET = "/var/run/docker.sock"
+THEIRS = ("docker", "requests", "urllib3")  # packages whose exceptions the SDK raises
 TIMEOUT_S = 180.0  # of one request; an emulated machine takes 8 s for a container start, beside other load over 60
 
 
@@ -68,6 +70,22 @@ class Late:
             return found(*arguments, **more)
 
         return call
+
+
+@contextmanager
+def refusals(doing: str) -> Iterator[None]:
+    """CannotRun for whatever the SDK raises in the block: the daemon refused, or is no more. doing: what it was for."""
+    try:
+        yield
+    except ShaketableError:
+        raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in THEIRS:
+            raise
+        if status_of(error) is None:  # no answer at all: its sentence is of sockets and pools
+            said = _unreachable(address().removeprefix("unix://"))
+            raise CannotRun(f"Docker was lost while {doing}. {said}") from error
+        raise CannotRun(f"Docker refused while {doing}: {words(error)}") from error
 
 
 def _unreachable(socket_path: str) -> str:

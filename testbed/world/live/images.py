@@ -23,7 +23,7 @@ import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -175,7 +175,8 @@ def _build(
         with tempfile.TemporaryFile() as stream:
             write_tar(stream, app, python)
             stream.seek(0)
-            answer = client.api.import_image(src=stream, repository=REPOSITORY, tag=candidate, changes=changes)
+            with engine.refusals("it was given the image"):  # the SDK's errors are OSErrors too
+                answer = client.api.import_image(src=stream, repository=REPOSITORY, tag=candidate, changes=changes)
     except OSError as error:
         raise CannotRun(
             f"the image can't be written ({error.strerror or error}): it needs 100 MB in {tempfile.gettempdir()} "
@@ -188,9 +189,10 @@ def _build(
         _self_test(client, f"{REPOSITORY}:{candidate}", ledger)
         client.api.tag(f"{REPOSITORY}:{candidate}", REPOSITORY, tag.rpartition(":")[2])
     finally:
-        client.api.remove_image(f"{REPOSITORY}:{candidate}", noprune=True)
-        if ledger and number is not None:
-            ledger.done(number)
+        with suppress(Exception):  # the ledger goes on promising it; what went wrong before matters more
+            client.api.remove_image(f"{REPOSITORY}:{candidate}", noprune=True)
+            if ledger and number is not None:
+                ledger.done(number)
 
 
 def write_tar(stream: IO[bytes], app: dict[str, Path], python: dict[str, Path]) -> None:
@@ -268,9 +270,10 @@ def _container(client: DockerClient, image: str, ledger: Ledger | None) -> Itera
     try:
         yield made["Id"]
     finally:
-        client.api.remove_container(made["Id"], v=True, force=True)
-        if ledger and number is not None:
-            ledger.done(number)
+        with suppress(Exception):  # as above
+            client.api.remove_container(made["Id"], v=True, force=True)
+            if ledger and number is not None:
+                ledger.done(number)
 
 
 def _self_test(client: DockerClient, image: str, ledger: Ledger | None) -> None:

@@ -77,7 +77,8 @@ class Channel:
                     socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
                 )
         except OSError as error:
-            raise CannotRun(f"the namespace {netns} can't be looked into: {error.strerror}") from error
+            gone = " (its container has ended)" if netns is not None and isinstance(error, FileNotFoundError) else ""
+            raise CannotRun(f"the namespace {netns} can't be looked into: {error.strerror}{gone}") from error
         self._socket.bind((0, GROUPS if listen else 0))
         self._socket.settimeout(0.0 if listen else _PATIENCE_S)  # a listener takes what is there
         self._lock = threading.Lock()

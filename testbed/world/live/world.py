@@ -104,6 +104,10 @@ class LiveWorld:
 
     def up(self, bed: Bed) -> None:
         """Build and verify everything. Raises CannotRun; `down` removes what was built."""
+        with engine.refusals("the testbed was coming up"):
+            self._build(bed)
+
+    def _build(self, bed: Bed) -> None:
         self.say("looking at what this machine can do …")
         self.caps = capabilities.probe()
         if problems := capabilities.problems(self.caps):

@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
+import requests
 
 from testbed.errors import CannotRun
 from testbed.world.live import containers, engine, ledger
@@ -192,6 +194,23 @@ def test_no_daemon_is_told(monkeypatch: pytest.MonkeyPatch, where: str, match: s
     monkeypatch.setenv("DOCKER_HOST", where)
     with pytest.raises(CannotRun, match=match):
         engine.connect()
+
+
+def test_whatever_the_sdk_raises_is_a_line_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that dies in the middle: no traceback. A defect of ours stays one."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    answer = requests.Response()
+    answer.status_code = 500
+    for raised, said in (
+        (requests.exceptions.ConnectionError("Connection aborted."), "Docker was lost while x. Docker is not running"),
+        (docker.errors.APIError("500", answer, "no space left on device"), "Docker refused while x: no space left"),
+    ):
+        with pytest.raises(CannotRun, match=said), engine.refusals("x"):
+            raise raised
+    for ours in (CannotRun("why"), KeyError("k"), OSError(28, "full")):
+        with pytest.raises(type(ours)) as found, engine.refusals("x"):
+            raise ours
+        assert found.value is ours
 
 
 def test_names_are_made_safe_for_docker() -> None:
