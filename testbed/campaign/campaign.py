@@ -131,4 +131,5 @@ def comparison(plan: Plan, out: Path, world: str, failed: Mapping[tuple[str, Cel
 def _row(plan: Plan, out: Path, world: str, point: Point, policy: str) -> dict[str, Any]:
     cells = {s: plan.cell(point, policy, s) for s in plan.seeds}
     found = {s: summary_of(folder_of(out, world, c)) for s, c in cells.items()}
-    return compare.row_of(policy, point.label, found, [f"../runs/{world}/{c.name}" for c in cells.values()])
+    row = compare.row_of(policy, point.label, found, [f"../runs/{world}/{c.name}" for c in cells.values()])
+    return row | {"settings": dict(point.values)}

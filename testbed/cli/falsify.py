@@ -31,8 +31,10 @@ def falsify_claim(a: argparse.Namespace) -> int:
     h = Hunt.of(a.file, a.claim, a.policy, effort(a))
     out = a.out or Path("results") / f"falsify-{a.file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     console = stderr() if a.json else stdout()
+    n = len(h.rays())
     stderr().print(
-        f"{len(h.rays())} disturbances against claim {h.claim.id}, at most {a.budget} twin runs; records: {out}"
+        f"{n} {'disturbance' if n == 1 else 'disturbances'} against claim {h.claim.id}, at most {a.budget} twin runs; "
+        f"records: {out}"
     )
     with Budget() as progress:
         progress.now("starting the workers")

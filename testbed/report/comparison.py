@@ -9,15 +9,40 @@ from typing import Any
 from testbed.report.figures import Figure, Series, svg
 from testbed.report.style import FOOT, head
 
+ASIDE = 0.02  # of the axis, over which the lines' bars stand side by side, so that none covers another
+MOST = 12  # lines in a figure; more are told apart by nobody
+FACTORS = ("load", "plan_load")  # what is swept without a unit, and means times the scenario's own
+
 
 def figures(found: Mapping[str, Any]) -> dict[str, str]:
     """File name → SVG."""
     rows = [r for r in found["rows"] if r["on_time"]["mean"] is not None]
     sweep = found["plan"]["sweep"]
     out = {"cost.svg": svg(_cost(rows), "on-time rate against cost per slot")}
-    if sweep and all(_number(r["value"]) is not None for r in rows):
-        out["sweep.svg"] = svg(_sweep(rows, sweep["path"]), f"on-time rate against {sweep['path']}")
+    path, lines = (sweep["path"], rows) if sweep else ("", [])
+    if any(_number(r["value"]) is None for r in lines):
+        path, lines = _along_one(rows)
+    if lines and len(_by_policy(lines)) <= MOST:
+        out["sweep.svg"] = svg(_sweep(lines, path), f"on-time rate against {path}")
     return out
+
+
+def _along_one(rows: list[Any]) -> tuple[str, list[Any]]:
+    """Of a grid over several paths: the first one that takes several numbers, and the rows along it.
+
+    What the other paths are stands beside the policy's name. ("", []) where there is none.
+    """
+    for path in rows[0].get("settings", {}) if rows else ():
+        if len({r["settings"].get(path) for r in rows}) > 1 and None not in {
+            _number(r["settings"].get(path)) for r in rows
+        }:
+            return path, [r | {"value": r["settings"][path], "policy": _line(r, path)} for r in rows]
+    return "", []
+
+
+def _line(r: Mapping[str, Any], path: str) -> str:
+    others = [f"{p}={v}" for p, v in r["settings"].items() if p != path]
+    return ", ".join([r["policy"], *others])
 
 
 def _by_policy(rows: list[Any]) -> dict[str, list[Any]]:
@@ -37,15 +62,26 @@ def _bars(q: Mapping[str, float | None]) -> tuple[float, float, float]:
 
 def _sweep(rows: list[Any], path: str) -> Figure:
     values = [float(r["value"]) for r in rows]
-    aside = (max(values) - min(values)) / 200  # so that the bars of two policies do not cover each other
+    lines = _by_policy(rows)
+    aside = (max(values) - min(values)) * ASIDE / len(lines)
     series = [
-        Series(policy, tuple((float(r["value"]) + i * aside, *_bars(r["on_time"])) for r in mine))
-        for i, (policy, mine) in enumerate(_by_policy(rows).items())
+        Series(
+            policy,
+            tuple(
+                (_value(r) + (i - (len(lines) - 1) / 2) * aside, *_bars(r["on_time"])) for r in sorted(mine, key=_value)
+            ),
+        )
+        for i, (policy, mine) in enumerate(lines.items())
     ]
     bound = {float(r["value"]): r["bound"] for r in reversed(rows) if r["bound"] is not None}
     if bound:
-        series.append(Series("fluid bound", tuple((x, y, y, y) for x, y in sorted(bound.items()))))
-    return Figure(path, "on time", tuple(series))
+        whose = f" of {rows[0]['policy']}" if "," in rows[0]["policy"] else ""
+        series.append(Series(f"fluid bound{whose}", tuple((x, y, y, y) for x, y in sorted(bound.items()))))
+    return Figure(f"{path}, a factor" if path in FACTORS else path, "tasks on time", tuple(series), xs=tuple(values))
+
+
+def _value(r: Mapping[str, Any]) -> float:
+    return float(r["value"])
 
 
 def _cost(rows: list[Any]) -> Figure:
@@ -53,7 +89,7 @@ def _cost(rows: list[Any]) -> Figure:
         Series(policy, tuple((r["cost"]["mean"], *_bars(r["on_time"])) for r in mine), line=len(mine) > 1)
         for policy, mine in _by_policy(rows).items()
     ]
-    return Figure("cost per slot", "on time", tuple(series))
+    return Figure("cost per slot, in the scenario's prices", "tasks on time", tuple(series))
 
 
 def page(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
@@ -95,7 +131,7 @@ def _row(r: Mapping[str, Any], swept: bool) -> str:
             f"<tr><td>{html.escape(r['policy'])}{value}<td>{_share(a['mean'])}",
             f"<td>{_share(a['lower'])} to {_share(a['upper'])}<td>{_share(a['least'])}",
             f"<td>{_plain(c['mean'])}<td>{_plain(c['lower'])} to {_plain(c['upper'])}",
-            f"<td>{share}<td style='white-space:normal'>{difference}<td class=r>{runs}",
+            f"<td>{share}<td class=words>{difference}<td class=r>{runs}",
         )
     )
 
@@ -108,8 +144,8 @@ def _plain(x: float | None) -> str:
     return "–" if x is None else f"{x:.1f}"
 
 
-def _number(text: str) -> float | None:
+def _number(value: Any) -> float | None:
     try:
-        return float(text)
-    except ValueError:
+        return float(value)
+    except (TypeError, ValueError):
         return None

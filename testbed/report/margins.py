@@ -91,7 +91,7 @@ def page(found: Mapping[str, Any]) -> str:
         "at which the claim held, of the target that breaks first, and its track the largest that was allowed "
         f"(load up to {found['load_up_to']:g} ×). “≥”: it holds there too. Counterexamples are judged on "
         f"{found['recheck']} other seeds.</p>",
-        f"<section>{figure(found)}</section>",
+        f"<section class=broad>{figure(found)}</section>",
         "<div class=wide><table><tr><th>claim<th>policy<th>outcome<th class=r>estimate<th class=r>runs<th>records",
     ]
     for r in found["rows"]:
@@ -102,7 +102,7 @@ def page(found: Mapping[str, Any]) -> str:
         shown = " ".join(f"<a href='{at}/{name}'>{words}</a>" for name, words in links)
         parts.append(
             f"<tr><td>{html.escape(r['file'])}: {html.escape(r['claim'])}<td>{html.escape(r['policy'])}"
-            f"<td style='white-space:normal'>{html.escape(outcome(r))}<td class=r>{estimate}<td class=r>{r['runs']}"
+            f"<td class=words>{html.escape(outcome(r))}<td class=r>{estimate}<td class=r>{r['runs']}"
             f"<td>{shown}"
         )
     return "\n".join([*parts, "</table></div>"]) + FOOT

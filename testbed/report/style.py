@@ -27,13 +27,13 @@ table{{border-collapse:collapse;font-size:14px}}
 td,th{{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top;
 border-bottom:1px solid var(--rule);font-variant-numeric:tabular-nums}}th{{color:var(--dim);font-weight:600}}
 td.r,th.r{{text-align:right}}td:not(:last-child){{white-space:nowrap}}
-td:last-child:not(.r){{min-width:8rem}}
+td:last-child:not(.r){{min-width:8rem}}td.words:not(:last-child){{white-space:normal;min-width:13rem}}
 svg{{width:100%;height:auto;color:var(--ink)}}summary{{cursor:pointer;color:var(--dim)}}
 .cards{{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem;margin:1rem 0}}
 .cards div{{background:var(--soft);padding:.6rem .8rem;border-radius:6px}}
 .cards b{{display:block;font-size:1.35rem;line-height:1.3}}.cards span{{color:var(--dim);font-size:13px}}
 .three{{display:grid;grid-template-columns:repeat(3,1fr);gap:.5rem}}
-@media(max-width:40rem){{.three{{grid-template-columns:1fr}}section{{overflow-x:auto}}section>svg,.wide>svg{{min-width:38rem}}
+@media(max-width:40rem){{.three{{grid-template-columns:1fr}}section{{overflow-x:auto}}section>svg,.wide>svg{{min-width:38rem}}section.broad>svg{{min-width:58rem}}
 td:last-child:not(.r){{min-width:16rem}}}}
 @media print{{:root{{{_LIGHT}}}body{{font-size:11px;margin:0;max-width:none}}
 h2{{break-after:avoid}}svg,tr,.cards div{{break-inside:avoid}}

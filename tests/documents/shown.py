@@ -73,7 +73,7 @@ def run(words: list[str], folder: Path) -> tuple[int, str]:
 
 def calm(text: str) -> str:
     """Without the lines of progress, which tell of the machine."""
-    progress = re.compile(r"\[\d+/\d+\] |slot +\d|up in |  \d+ runs: |testbed: (\[.*|.* (left|s))$")
+    progress = re.compile(r"\[\d+(/| of at most )\d+\] |slot +\d|up in |  \d+ runs: |testbed: (\[.*|.* (left|s))$")
     kept = [line.rstrip() for line in text.splitlines() if not progress.match(line)]
     return "".join(f"{line}\n" for line in kept)
 

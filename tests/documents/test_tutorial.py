@@ -39,7 +39,17 @@ def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
 
 def test_so_does_the_tour_of_the_readme(tmp_path: Path) -> None:
     assert walk(tmp_path, frozenset({"compare"}), ROOT / "README.md") == 3
-    assert (tmp_path / "results" / "first" / "report.html").is_file()
+    assert (tmp_path / "results" / "tour" / "report.html").is_file()
+
+
+def test_whoever_has_made_the_tour_may_go_on_to_the_tutorial() -> None:
+    """A folder of results is made once."""
+    folders = [w[w.index("--out") + 1] for page in (PAGE, ROOT / "README.md") for w in written_to(page)]
+    assert len(folders) > 6 and len(set(folders)) == len(folders)
+
+
+def written_to(page: Path) -> list[list[str]]:
+    return [words for b in blocks(page) if b.language == "console" for words in b.commands if "--out" in words]
 
 
 @pytest.mark.long

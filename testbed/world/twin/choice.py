@@ -31,8 +31,8 @@ def engine_for(layout: Layout, wanted: str | None = None, say: Callable[[str], N
 def _kernel(layout: Layout, say: Callable[[str], None]) -> Engine:
     from testbed.world.twin.kernel import build
 
-    if not build.WARM:
-        say(f"compiling the twin's kernel once (about {build.SECONDS} s) …")
+    how = "loading the twin's kernel" if build.WARM else f"compiling the twin's kernel once (about {build.SECONDS} s)"
+    say(f"{how} …")
     from testbed.world.twin.kernel.engine import Kernel
 
     return Kernel(layout)
