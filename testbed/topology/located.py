@@ -98,7 +98,10 @@ def _siblings(path: Path) -> str:
     folder = path.parent
     if not os.path.isdir(folder):
         return f"There is no folder {str(folder)!r} either"
-    return "In that folder: " + nearest(path.name, sorted(p.name for p in folder.iterdir() if p.suffix == path.suffix))
+    there = sorted(p.name for p in folder.iterdir() if p.suffix == path.suffix)
+    if not there:
+        return f"In {'this folder' if folder == Path() else f'{str(folder)!r}'} no file ends in {path.suffix!r}"
+    return "In that folder: " + nearest(path.name, there)
 
 
 def parse(text: str, file: str) -> Document:

@@ -133,6 +133,7 @@ COMMAND = {
     "agree's runs": ("agree --against nowhere", "nowhere: no finished run in it; name folders"),
     "scenario as a campaign": ("campaign good.yaml --out c", "There are: name, question, scenario, set, grid"),
     "campaign": ("campaign nowhere.yaml --out c", "there is no such file. In that folder: There are: demo.yaml, good.yaml"),
+    "other ending": ("check good.yml", "there is no such file. In this folder no file ends in '.yml'"),
     "parameter by hand": ("inject loss s1--s2 share --for 1s", "inject: 'share' is no parameter: write key=value"),
     "run to clean": ("clean --run x/y", "not a run's id"),
     "word of vm": ("vm rnu good.yaml", "there is no 'rnu'. Did you mean 'run'? There are: up, run, ssh, fetch, down"),

@@ -61,6 +61,10 @@ boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
 boxes.forEach(([a, p]) => { if (p.left < 0 || p.right > innerWidth || p.height < 9) out.push(`${a} is cut or tiny`); });
 return out;
 """
+CUT = """
+return [...document.querySelectorAll('main section, main td, main th')].filter(e => e.scrollWidth > e.clientWidth + 1)
+  .map(e => e.id || e.textContent);
+"""
 # WCAG's ratio of the luminances of words and what lies behind them, the smallest of the page
 CONTRAST = """
 const lum = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(x => x / 255)
@@ -82,6 +86,7 @@ def test_readable(chromium: Browser, still: Shown, size: tuple[int, int], dark: 
     chromium.go(str(still.page.page))
     chromium.await_("return document.querySelector('#trunks')?.rows.length > 3")
     assert chromium.run("return document.documentElement.scrollWidth <= innerWidth")
+    assert chromium.run(CUT) == []
     assert chromium.run(OVERLAPS) == []
     assert chromium.run(CONTRAST) == []
     assert "nominal time, s" in chromium.text("#chart") and "%" in chromium.text("#chart")

@@ -28,7 +28,7 @@ function nodes(state) {
     const loaded = el("td", {}, meter(load, percent(load, 0)), ` ${percent(load, 0)}`);
     return row("td", v, loaded, el("td", { class: "r" }, `${queue}`), el("td", { class: "wrap" }, down, ...chips));
   });
-  const head = row("th", "node", "cores held", el("th", { class: "r" }, "requests"), "instances × workers");
+  const head = row("th", "node", "cores held", el("th", { class: "r" }, "requests"), "instances");
   byId("nodes").replaceChildren(head, ...rows);
 }
 
