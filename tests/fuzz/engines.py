@@ -72,6 +72,15 @@ def _edit(words: list[bytes], what: str, at: int, odd: bytes) -> None:
         del words[at:]
 
 
+def retold(data: bytes, dice: random.Random) -> bytes:
+    """The same with one to three tokens changed."""
+    words = TOKEN.findall(data)
+    for _ in range(dice.randint(1, 3)):
+        kind = dice.choice(("put", "before", "drop", "double", "swap"))
+        _edit(words, kind, dice.randrange(max(len(words), 1)), dice.choice(ODD))
+    return b"".join(words)
+
+
 def blind(corpus: Sequence[bytes], count: int, start: int, feed: Feed) -> None:
     """Exactly `count` inputs by seeded dice."""
     for data in mutants(corpus, count, random.Random(start)):
@@ -108,4 +117,4 @@ def _strike(data: bytearray, corpus: Sequence[bytes], dice: random.Random) -> No
 
 def guidance() -> str:
     """Why inputs can't be guided by coverage here; empty: they can."""
-    return "" if find_spec("atheris") else "atheris is not installed (pip install atheris): blind bytes in its place"
+    return "" if find_spec("atheris") else "atheris is not installed (the extra `fuzz`): blind bytes in its place"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import engines
-from tests.fuzz.fleet import campaign, line, report
+from tests.fuzz.fleet import campaign, guided, line, report
 from tests.fuzz.judge import LONGEST_S, Judge
 from tests.fuzz.targets import TARGETS, Flaw, Target, prepare
 
@@ -41,6 +41,16 @@ def test_a_hundred_thousand(capsys: pytest.CaptureFixture[str]) -> None:
         print("\n" + report(results, SEED))
     assert not [line(r) for r in results if r.flaw]
     assert sum(r.facts["count"] for r in results) >= INPUTS
+
+
+@pytest.mark.long
+def test_by_coverage() -> None:
+    """What it keeps has reached code that nothing before it had."""
+    if why := engines.guidance():
+        pytest.skip(f"capability: {why}")
+    results = guided({"gml": "2000", "frames": "2000"}, SEED, lambda text: None)
+    assert not [line(r) for r in results if r.flaw]
+    assert all(r.facts["count"] >= 2000 and r.facts["kept"] > 10 for r in results)
 
 
 def raising(error: BaseException) -> Target:

@@ -1,6 +1,6 @@
 """One target, one engine, in a process of its own with bounded memory.
 
-`python -m tests.fuzz.worker TARGET ENGINE N SEED`.
+`python -m tests.fuzz.worker TARGET ENGINE N SEED`. By coverage: guided.py.
 Prints one line of JSON. An input that is answered wrongly is printed, kept in a file, and ends it with code 1.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.fuzz import engines
-from tests.fuzz.judge import LONGEST_S, MOST_MEMORY, Judge, bound_memory
+from tests.fuzz.judge import MOST_MEMORY, Judge, bound_memory
 from tests.fuzz.targets import TARGETS, Flaw, prepare
 
 
@@ -28,48 +27,18 @@ def main(name: str, engine: str, count: int, start: int) -> int:
         judge = Judge(target, folder)
         for text in target.corpus():  # what is imported late is there before memory is bounded
             judge(text)
-        if engine == "guided":
-            return _guided(judge, folder, count, start)
         bound_memory()
         code = 0
         try:
             getattr(engines, engine)(target.corpus(), count, start, judge)
         except Flaw as error:
             code = 1
-            print(f"{error}\nthe input: {_kept(judge)}", file=sys.stderr)
-        print(_line(judge, engine), flush=True)
+            print(f"{error}\nthe input: {kept(judge)}", file=sys.stderr)
+        print(line(judge, engine), flush=True)
         return code
 
 
-def _guided(judge: Judge, folder: Path, count: int, start: int) -> int:
-    """By atheris; it ends the process itself, after `count` runs or at the first flaw."""
-    import atheris
-
-    seeds = folder / "corpus"
-    seeds.mkdir()
-    for k, text in enumerate(judge.target.corpus()):
-        (seeds / str(k)).write_bytes(text)
-
-    def one(data: bytes) -> None:
-        try:
-            judge(data)
-        except Flaw as error:
-            print(f"{error}\nthe input: {_kept(judge)}", file=sys.stderr, flush=True)
-            print(_line(judge, "guided"), flush=True)
-            os._exit(1)
-        if judge.tally.count >= count:
-            print(_line(judge, "guided"), flush=True)
-            os._exit(0)
-
-    atheris.instrument_all()
-    bound_memory()
-    options = [f"-seed={start}", "-max_len=4096", "-rss_limit_mb=0", "-verbosity=0", f"-timeout={int(LONGEST_S) * 6}"]
-    atheris.Setup([sys.argv[0], str(seeds), *options], one)
-    atheris.Fuzz()
-    return 1
-
-
-def _kept(judge: Judge) -> str:
+def kept(judge: Judge) -> str:
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))  # room to say it
     data = judge.tally.input
     path = Path(tempfile.gettempdir()) / f"flaw-{judge.target.name}-{hashlib.sha256(data).hexdigest()[:12]}"
@@ -77,9 +46,9 @@ def _kept(judge: Judge) -> str:
     return str(path)
 
 
-def _line(judge: Judge, engine: str) -> str:
+def line(judge: Judge, engine: str, **more: int) -> str:
     tally = {k: v for k, v in asdict(judge.tally).items() if k != "input"}
-    return json.dumps(tally | {"engine": engine, "peak_mb": judge.tally.peak_mb, "most_mb": MOST_MEMORY >> 20})
+    return json.dumps(tally | {"engine": engine, "peak_mb": judge.tally.peak_mb, "most_mb": MOST_MEMORY >> 20, **more})
 
 
 if __name__ == "__main__":
