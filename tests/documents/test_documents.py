@@ -150,6 +150,9 @@ def test_the_lock_names_no_host_and_pins_everything() -> None:
     assert not [line for line in lines if "://" in line or line.startswith("-")]
 
 
+UNLOCKED = {"atheris"}  # no wheels but for x86_64, and nothing that ./shaketable runs needs it
+
+
 def test_every_dependency_is_locked() -> None:
     import tomllib
 
@@ -159,4 +162,5 @@ def test_every_dependency_is_locked() -> None:
     locked = set(
         re.findall(r"^([a-z0-9.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    assert not names - locked, "pyproject.toml and requirements.lock differ: CONTRIBUTING.md, 'Changing a dependency'"
+    assert not UNLOCKED & locked
+    assert not names - locked - UNLOCKED, "pyproject.toml and requirements.lock differ: CONTRIBUTING.md, 'Changing a dependency'"
