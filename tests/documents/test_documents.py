@@ -163,4 +163,6 @@ def test_every_dependency_is_locked() -> None:
         re.findall(r"^([a-z0-9.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
     )
     assert not UNLOCKED & locked
-    assert not names - locked - UNLOCKED, "pyproject.toml and requirements.lock differ: CONTRIBUTING.md, 'Changing a dependency'"
+    assert not names - locked - UNLOCKED, (
+        "pyproject.toml and requirements.lock differ: CONTRIBUTING.md, 'Changing a dependency'"
+    )
