@@ -110,7 +110,7 @@ def up_detached(
     finally:
         os.close(says)
     with Progress() as progress:
-        progress.now(lambda: f"bringing the testbed up: {_last(log)}")
+        progress.now(lambda: f"bringing the testbed up: {last_told(log)}")
         run_id, *places = _await(process, hears)
     if not run_id:
         sys.stderr.write(log.read_text(errors="replace"))
@@ -141,7 +141,7 @@ def _await(process: subprocess.Popen[bytes], hears: int) -> list[str]:
         os.close(hears)
 
 
-def _last(log: Path) -> str:
+def last_told(log: Path) -> str:
     """What the testbed told last, without its own time."""
     lines = log.read_text(errors="replace").splitlines()
     return re.sub(r"^testbed: |, \d+ s$", "", lines[-1]) if lines else "reading the scenario"
@@ -185,7 +185,7 @@ def down(run: str | None, as_json: bool = False) -> int:
     folder = Path(client.ask(chosen, {"do": "down"})["folder"])
     before = time.monotonic()
     with Progress() as progress:
-        progress.now(lambda: _going(chosen))
+        progress.now(lambda: going(Path(Names(chosen).folder)))
         client.await_down(pid, folder)
     try:
         summary = read(folder)[0]
@@ -198,13 +198,14 @@ def down(run: str | None, as_json: bool = False) -> int:
     return EXIT[summary["verdict"]]
 
 
-def _going(run: str) -> str:
-    """What a testbed that goes down does, by its ledger."""
-    left = Counter(e.kind for e in ledger.read(Path(Names(run).folder)).pending)
+def going(folder: Path) -> str:
+    """What a testbed that goes down does, by the ledger in its folder."""
+    left = Counter(e.kind for e in ledger.read(folder).pending)
     if not left:
         return "writing the records"
-    named = [f"{left.pop(kind)} {kind}s" for kind in ("container", "bridge", "interface") if kind in left]
-    named += [f"{left.total()} other things"] if left else []
+    counted = [(left.pop(kind), kind) for kind in ("container", "bridge", "interface") if kind in left]
+    counted += [(left.total(), "other thing")] if left else []
+    named = [f"{n} {kind}" if n == 1 else f"{n} {kind}s" for n, kind in counted]
     return f"reverting and removing, left: {', '.join(named)}"
 
 

@@ -13,10 +13,12 @@ import pytest
 from rich.console import Console
 
 from testbed.cli import progress
+from testbed.cli.hands import going, last_told
 from testbed.cli.parser import parser
 from testbed.cli.progress import Progress
 from testbed.dashboard import step
 from testbed.dashboard.table import Dashboard
+from testbed.world.live.ledger import Ledger
 from tests.cli.kit import ROOT, Command
 from tests.run.test_twin_run import SETS
 from tests.scenario.small import GOOD, written
@@ -140,6 +142,24 @@ def test_a_run_tells_what_takes_long_before_its_first_slot_and_after_its_last(
         capsys.readouterr()
         time.sleep(0.1)
         assert capsys.readouterr().err == "", "what is over is told no more"
+
+
+def test_down_says_what_is_left_by_the_ledger(tmp_path: Path) -> None:
+    book = Ledger("r1", tmp_path)
+    pods = book.add_all([("container", {"name": "a"}), ("container", {"name": "b"})])
+    book.add_all([("bridge", {"name": "c"}), ("folder", {"path": "/d"}), ("folder", {"path": "/e"})])
+    assert going(tmp_path) == "reverting and removing, left: 2 containers, 1 bridge, 2 other things"
+    book.done(*pods)
+    assert going(tmp_path) == "reverting and removing, left: 1 bridge, 2 other things"
+    assert going(tmp_path / "gone") == "writing the records"
+
+
+def test_whoever_waits_for_a_testbed_to_come_up_hears_what_it_told_last(tmp_path: Path) -> None:
+    log = tmp_path / "held.log"
+    log.touch()
+    assert last_told(log) == "reading the scenario"
+    log.write_text("demo: a question\ntestbed: placing 3 core services on 9 nodes, 12 s\n")
+    assert last_told(log) == "placing 3 core services on 9 nodes"
 
 
 def test_at_a_terminal_one_line_is_redrawn_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
