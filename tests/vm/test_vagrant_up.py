@@ -45,8 +45,19 @@ def lacking() -> str:
     plugins = subprocess.run(["vagrant", "plugin", "list"], capture_output=True, text=True, check=False).stdout
     if "vagrant-libvirt" not in plugins:
         return "vagrant has no vagrant-libvirt"
-    asked = subprocess.run(["virsh", "-c", "qemu:///system", "version"], capture_output=True, check=False)
-    return "" if asked.returncode == 0 else "libvirtd does not answer"
+    if shutil.which("virsh") is None:
+        return "no virsh here"
+    return "" if virsh("version").returncode == 0 else "libvirtd does not answer"
+
+
+def virsh(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["virsh", "-c", "qemu:///system", *words], capture_output=True, text=True, check=False)
+
+
+def boxes() -> set[str]:
+    """libvirt's copies of boxes of our name, which outlive machine and box."""
+    names = [line.split()[0] for line in virsh("vol-list", "default").stdout.splitlines() if line.split()]
+    return {name for name in names if name.startswith("shaketable-local_vagrant_box_image_")}
 
 
 class Vagrant:
@@ -81,13 +92,14 @@ def vagrant() -> Iterator[Vagrant]:
         pytest.skip(f"capability: {why}")
     with tempfile.TemporaryDirectory(prefix="shaketable-vagrant-", dir="/var/tmp") as name:
         Path(name).chmod(0o755)  # libvirt's own user reads the box's kernel, which it can't below tmp_path
-        v = Vagrant(Path(name))
+        v, before = Vagrant(Path(name)), boxes()
         try:
             v("up", "--provider", "libvirt")
             yield v
         finally:
             v("destroy", "-f", code=None)
-            v("box", "remove", "-f", "shaketable-local", code=None)  # and libvirt's copy of it
+            for made in boxes() - before:
+                virsh("vol-delete", made, "--pool", "default")
 
 
 @pytest.mark.long
