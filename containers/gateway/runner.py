@@ -102,6 +102,9 @@ class Runner:
             if not routing.admit(view, task.spec, self.sender.endpoint, task.size, now, task.deadline, local):
                 self._resolve(task, "refused", None)
                 return
+        if now >= task.deadline:  # its channel took all its time
+            self._resolve(task, "expired", None)
+            return
         self._attempt(task)
 
     def _attempt(self, task: Task) -> None:

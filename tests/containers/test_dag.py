@@ -1,6 +1,7 @@
 """Task DAGs end to end: order, joins, parallel sinks, accounting."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -67,6 +68,17 @@ def test_a_task_that_nobody_can_serve_is_unanswered_and_counted_once(bed):
     bed.go(draws(ONE, 5, rate=50, work=0.001, deadline=0.2))
     bed.rows(tasks=5)
     assert bed.summary() == {"unanswered": 5} and bed.hub.outstanding() == 0
+
+
+@pytest.mark.parametrize("bed", [((ONE,), {})], indirect=True)
+def test_a_task_whose_channel_takes_all_its_time_is_expired_and_never_sent(bed):
+    bed.gateway()
+    bed.stub("a-1", "a", workers=1)
+    bed.announce()
+    bed.go([replace(t, access=0.3) for t in draws(ONE, 5, rate=50, work=0.001, deadline=0.2)])
+    bed.rows(tasks=5)
+    assert bed.summary() == {"expired": 5} and not bed.stages
+    assert {t.attempts for t in bed.tasks} == {0}
 
 
 @pytest.mark.parametrize("bed", [((ONE,), {"early_drop": False})], indirect=True)

@@ -89,14 +89,22 @@ class Rig:
         self.engine.open(member)
         return member
 
-    def task(self, at: float, *work: float, type: int = 0, size: float = 1.0, deadline: float | None = None) -> None:
+    def task(
+        self,
+        at: float,
+        *work: float,
+        type: int = 0,
+        size: float = 1.0,
+        deadline: float | None = None,
+        access: float = 0.0,
+    ) -> None:
         """One task, sent at `at`, with this work per stage."""
         due = self.types[type].deadline if deadline is None else deadline
         one = np.ones(1)
         works = np.zeros((1, self.layout.types.service.shape[1]))
         works[0, : len(work)] = work
         index = np.array([type])
-        self.engine.offer(np.zeros(1, np.int64), index, one * at, one * due, one * 0.0, one * size, works)
+        self.engine.offer(np.zeros(1, np.int64), index, one * at, one * due, one * access, one * size, works)
 
     def lanes(self, link: str) -> tuple[int, int]:
         index = [k.name for k in TOPOLOGY.links].index(link)

@@ -55,6 +55,15 @@ def test_a_hopeless_request_is_dropped_when_it_comes_up(engine):
     assert rig.answer(1)["outcome"] == EXPIRED
 
 
+def test_a_task_whose_channel_takes_all_its_time_is_expired_and_never_sent(engine):
+    rig = Rig(engine, chain("m"), early_drop=False)
+    rig.start("m", "a")
+    rig.engine.push()
+    rig.task(0.0, 0.1, deadline=1.5, access=1.6)
+    rig.run(9.0)
+    assert rig.answer(0)["outcome"] == EXPIRED and not rig.visits
+
+
 def test_without_early_drop_it_is_served_and_comes_late(engine):
     rig = Rig(engine, chain("m"))
     rig.start("m", "a")

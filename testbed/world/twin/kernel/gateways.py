@@ -23,6 +23,9 @@ def dispatch(s: State, task: int) -> None:
     if r.admission and not now + completion(s, t.gateway, t.type, t.size) <= t.due:
         resolve(s, task, REFUSED, NAN)
         return
+    if now >= t.due:  # its channel took all its time
+        resolve(s, task, EXPIRED, NAN)
+        return
     attempt(s, task)
 
 

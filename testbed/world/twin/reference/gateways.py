@@ -59,6 +59,9 @@ class Gateways:
         if r.admission and not routing.admit(e.view, spec, host, t.size, e.agenda.now, t.due, e.local[t.gateway]):
             self._resolve(t, REFUSED, NAN)
             return
+        if e.agenda.now >= t.due:  # its channel took all its time
+            self._resolve(t, EXPIRED, NAN)
+            return
         self.attempt(t)
 
     def attempt(self, t: Task) -> None:
