@@ -195,6 +195,7 @@ class Pile:
             self._pieces[self._joined :] = [some]
             self._joined += 1
         else:
+            self._file.seek(0, SEEK_END)
             left = memoryview(some.tobytes())
             while left:  # a file without a buffer may take a part
                 left = left[self._file.write(left) :]
@@ -220,5 +221,3 @@ class Pile:
             self._file.seek(first * self._dtype.itemsize)
             n = min(self._chunk, self._filed - first)
             yield np.frombuffer(self._file.read(n * self._dtype.itemsize), self._dtype)
-        if self._file is not None:
-            self._file.seek(0, SEEK_END)
