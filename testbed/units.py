@@ -141,3 +141,8 @@ Bytes = Annotated[float, _validator(SIZE, "size"), Field(ge=0, allow_inf_nan=Fal
 PerSecond = Annotated[
     float, _validator(FREQUENCY, "frequency"), Field(gt=0, allow_inf_nan=False), Unit("frequency", FREQUENCY)
 ]
+
+
+def counted(n: int, what: str) -> str:
+    """ "1 task", "2 tasks"."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

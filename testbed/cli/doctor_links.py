@@ -19,7 +19,7 @@ from testbed.world.live.links import calibration, choice
 from testbed.world.live.links.scratch import scratch
 
 LOOK_S = 1.0  # how long the machine is watched beforehand
-SLOWEST = 100.0  # dilation: longer than an hour is a mistake
+SLOWEST = 100.0  # dilation: an hour and a quarter; who asks for more has mistyped
 BUSY = 0.25  # share of the processors others use: what is outside its bounds then says nothing about the links
 
 

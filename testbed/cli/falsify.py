@@ -21,6 +21,7 @@ from testbed.cli.progress import Budget, stderr, stdout, tell
 from testbed.errors import InputError
 from testbed.run.prepare import load
 from testbed.scenario.model import Scenario
+from testbed.units import counted
 from testbed.verdict.cells import cells_of
 from testbed.verdict.claims import holds
 from testbed.verdict.decide import gather
@@ -31,9 +32,8 @@ def falsify_claim(a: argparse.Namespace) -> int:
     h = Hunt.of(a.file, a.claim, a.policy, effort(a))
     out = a.out or Path("results") / f"falsify-{a.file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     console = stderr() if a.json else stdout()
-    n = len(h.rays())
     stderr().print(
-        f"{n} {'disturbance' if n == 1 else 'disturbances'} against claim {h.claim.id}, at most {a.budget} twin runs; "
+        f"{counted(len(h.rays()), 'disturbance')} against claim {h.claim.id}, at most {a.budget} twin runs; "
         f"records: {out}"
     )
     with Budget() as progress:

@@ -29,6 +29,7 @@ from testbed.report.closing import closing
 from testbed.run.execute import default_folder
 from testbed.run.prepare import Prepared, load, telling
 from testbed.run.summary import INTERRUPTED
+from testbed.units import counted
 from testbed.verdict.claims import EXIT
 from testbed.world.live import ledger
 from testbed.world.live.names import Names
@@ -203,10 +204,9 @@ def going(folder: Path) -> str:
     left = Counter(e.kind for e in ledger.read(folder).pending)
     if not left:
         return "writing the records"
-    counted = [(left.pop(kind), kind) for kind in ("container", "bridge", "interface") if kind in left]
-    counted += [(left.total(), "other thing")] if left else []
-    named = [f"{n} {kind}" if n == 1 else f"{n} {kind}s" for n, kind in counted]
-    return f"reverting and removing, left: {', '.join(named)}"
+    kinds = [(left.pop(kind), kind) for kind in ("container", "bridge", "interface") if kind in left]
+    kinds += [(left.total(), "other thing")] if left else []
+    return f"reverting and removing, left: {', '.join(counted(n, kind) for n, kind in kinds)}"
 
 
 def _from_page(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from testbed.units import counted
+
 
 def closing(summary: Mapping[str, Any], where: str) -> str:
     """A dozen lines: what was asked of the edge, what came back, at which cost, and whether to believe it."""
@@ -19,7 +21,7 @@ def closing(summary: Mapping[str, Any], where: str) -> str:
         f" + {cost['migration_per_slot']:.1f} migration); {cost['deployment']:.0f} once to deploy",
         f"  core        {summary['placement']['status']}, gap {_percent(summary['placement']['gap'])}: "
         + "  ".join(f"{m} on {', '.join(v)}" for m, v in summary["placement"]["instances"].items()),
-        f"  light       {_count(moves['count'], 'migration')}, {_count(moves['tasks_lost'], 'task')} lost by moving;"
+        f"  light       {counted(moves['count'], 'migration')}, {counted(moves['tasks_lost'], 'task')} lost by moving;"
         f" scaled out {summary['scalings']['out']}×, in {summary['scalings']['in']}×",
     ]
     for f in summary["faults"]:
@@ -42,10 +44,6 @@ def closing(summary: Mapping[str, Any], where: str) -> str:
 def _at_most(bound: float | None) -> str:
     """What no routing and no light sizing could have exceeded; records of before have none."""
     return "" if bound is None else f"; at most {_percent(bound)} by any routing and sizing"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _percent(x: float | None) -> str:
