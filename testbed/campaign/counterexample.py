@@ -42,6 +42,7 @@ def facts(bench: Bench, found: Found, spent: int, kinds: Mapping[str, int]) -> d
         "by_kind": _by_kind(bench, found, kinds),
         "severity": None if found.schedule is None else total(found.schedule),
         "schedule": None if found.schedule is None else [d.words(bench.most, window) for d in found.schedule],
+        "setting": found.question[0] if found.question and found.schedule is not None else "",
         "rechecked_from_seed": found.first if found.judged else None,
         "judged": found.judged,
         "held_against": [d.words(bench.most, window) for d in found.tried],
@@ -86,7 +87,8 @@ def write_scenario(file: Path, sets: Sequence[str], bench: Bench, found: Found, 
 
 
 def _text(raw: Mapping[str, Any], claim: Mapping[str, Any], file: str, bench: Bench, found: Found, policy: bool) -> str:
-    assert found.schedule is not None and found.judged is not None
+    assert found.schedule is not None and found.question is not None
+    label, asked = found.question
     window, faults = Window.of(bench.scenario), list(raw.get("faults", []))
     content: dict[str, Any] = {
         "extends": file,
@@ -101,8 +103,11 @@ def _text(raw: Mapping[str, Any], claim: Mapping[str, Any], file: str, bench: Be
     content |= {"faults": faults} if faults else {}
     content |= {"policy": {"name": bench.scenario.policy.name}} if policy else {}
     content["run"] = {"seed": found.first}
-    content["claims"] = [{**claim, "runs": found.judged["runs"]}]
-    said = _sentence([d.words(bench.most, window) for d in found.schedule])
+    narrowed = asked.model_dump(mode="json", include={"set", "sweep"}, exclude_defaults=True)
+    content["claims"] = [{k: v for k, v in claim.items() if k != "sweep"} | narrowed | {"runs": asked.runs}]
+    said = " ".join(
+        [*([f"at {label}"] if label else []), _sentence([d.words(bench.most, window) for d in found.schedule])]
+    )
     head = f"# Found by `testbed falsify`: claim {bench.claim.id!r} of {file} fails {said}.\n"
     return head + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
 

@@ -5,7 +5,9 @@
                                               └▶ none does: the worst together, one more at a time ─▶ smaller, milder
     ─▶ on other seeds, by the rules of `verify`, harder until the claim fails there ─▶ a scenario that anyone can run
 
-Slack: by how much the claim's mean clears its threshold, negative where it misses it; of several questions the least.
+Slack: by how much the claim's mean clears its threshold, negative where it misses it. A claim of several questions (the
+values of a sweep) is broken by one of them, so they are asked in the order in which they came nearest to breaking, and
+no more are asked once one has: the least of what was asked then bounds the slack from above, and has its sign.
 Along one severity it is a function of one variable on common random numbers with a change of sign, so a bracketing root
 finder (SciPy's brentq: secant where it falls smoothly, bisection where it jumps) needs some six evaluations where an
 evolutionary search needs hundreds. That it falls along a severity is assumed; only what was run is ever reported.
@@ -20,7 +22,7 @@ from typing import Any
 from testbed.campaign.severity import DIGITS, Disturbance, Schedule, sets_of
 from testbed.scenario.model import Claim, Scenario
 from testbed.verdict import decide
-from testbed.verdict.cells import Cell, cells_of
+from testbed.verdict.cells import Cell, cells_of, questions_of
 
 TOLERANCE = 1 / 32  # of a severity
 PIECE = 8  # disturbances whose runs are asked for at once
@@ -35,7 +37,10 @@ class Spent(Exception):
 
 @dataclass(slots=True)
 class Bench:
-    """Evaluates schedules, each once. budget: runs left. most: load factor at severity 1. seeds: of the search."""
+    """Evaluates schedules, each once. budget: runs left. most: load factor at severity 1. seeds: of the search.
+
+    slacks: of each schedule; binding: the label of its question that came out least.
+    """
 
     scenario: Scenario
     claim: Claim
@@ -45,24 +50,33 @@ class Bench:
     seeds: int
     known: dict[Cell, Mapping[str, Any] | None] = field(default_factory=dict)
     slacks: dict[Schedule, float] = field(default_factory=dict)
+    binding: dict[Schedule, str] = field(default_factory=dict)
+    _last: dict[str, float] = field(default_factory=dict)  # question → its slack when it was asked last
 
     def slack(self, schedule: Schedule) -> float:
         """On the search's seeds. Of a run that could not be made or is invalid: −1, it does not hold. Raises Spent."""
-        if schedule not in self.slacks:
-            evidence = self.evidence(schedule, self._searched(), self.scenario.run.seed)
-            self.slacks[schedule] = _slack(evidence)
-        return self.slacks[schedule]
+        self.together([schedule])
+        return self.slacks[_sorted(schedule)]
 
     def alone(self) -> Iterator[Schedule]:
         """Single disturbances that were evaluated and under which the claim holds."""
         return (s for s, slack in self.slacks.items() if len(s) == 1 and slack >= 0)
 
     def together(self, schedules: Sequence[Schedule]) -> None:
-        """Have the runs of several schedules made at once, for the workers' sake."""
-        self._make([c for s in schedules for c in self._cells(s, self._searched(), self.scenario.run.seed)])
-
-    def _searched(self) -> Claim:
-        return self.claim.model_copy(update={"runs": self.seeds})
+        """Evaluate several, their runs made at once for the workers' sake. Raises Spent."""
+        questions = questions_of(self.claim.model_copy(update={"runs": self.seeds}))
+        found: dict[Schedule, dict[str, float]] = {s: {} for s in map(_sorted, schedules) if s not in self.slacks}
+        order = sorted(questions, key=lambda label: self._last.get(label, 0.0))
+        for group in [order] if () in found else _doubling(order):
+            asked = [s for s, slacks in found.items() if min(slacks.values(), default=0.0) >= 0]
+            wanted = [(s, label) for s in asked for label in group]
+            self._make([c for s, label in wanted for c in self._cells(s, questions[label], self.scenario.run.seed)])
+            for s, label in wanted:
+                found[s][label] = _slack(self.evidence(s, questions[label], self.scenario.run.seed))
+                self._last[label] = found[s][label]
+        for s, slacks in found.items():
+            self.binding[s] = min(slacks, key=lambda label: slacks[label])
+            self.slacks[s] = slacks[self.binding[s]]
 
     def evidence(self, schedule: Schedule, claim: Claim, first: int) -> decide.Evidence:
         own = sets_of(schedule, self.scenario, self.most)
@@ -80,6 +94,19 @@ class Bench:
         if wanted:
             self.budget -= len(wanted)
             self.known.update(self.run(wanted))
+
+
+def _sorted(schedule: Schedule) -> Schedule:
+    """A schedule is a set; this is the one way it is written."""
+    return tuple(sorted(schedule))
+
+
+def _doubling(labels: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The first, the next two, the next four: few where one of the first breaks it, few rounds where none does."""
+    size = 1
+    while labels:
+        yield labels[:size]
+        labels, size = labels[size:], 2 * size
 
 
 def _slack(e: decide.Evidence) -> float:
@@ -108,13 +135,15 @@ class Margin:
 class Found:
     """What a search found. margins: what the budget reached.
 
-    schedule: the counterexample, () when the claim fails undisturbed, None without one. judged: its verdict's entry on
-    other seeds. spent: the budget ended the search early. tried: what the claim held against, when nothing broke it.
+    schedule: the counterexample, () when the claim fails undisturbed, None without one. question: the label of what it
+    broke, "" where the claim asks one thing, and the claim that asks just that. judged: its verdict's entry on other
+    seeds. spent: the budget ended the search early. tried: what the claim held against, when nothing broke it.
     """
 
     undisturbed: float | None = None
     margins: dict[Disturbance, Margin] = field(default_factory=dict)
     schedule: Schedule | None = None
+    question: tuple[str, Claim] | None = None
     judged: dict[str, Any] | None = None
     first: int = 0
     spent: bool = False
@@ -127,8 +156,8 @@ def falsify(bench: Bench, rays: Sequence[Disturbance], together: int, recheck: i
     Of the budget a quarter at most is kept for the judging, so that a search that was cut short is judged as well.
     """
     found = Found()
-    claim = bench.claim.model_copy(update={"runs": recheck})
-    kept = min(2 * len(cells_of(claim, 0)), bench.budget // 4)
+    questions = questions_of(bench.claim.model_copy(update={"runs": recheck}))
+    kept = min(2 * len(cells_of(next(iter(questions.values())), 0)), bench.budget // 4)
     bench.budget -= kept
     mildest_first: list[Schedule] = []
     try:
@@ -139,7 +168,9 @@ def falsify(bench: Bench, rays: Sequence[Disturbance], together: int, recheck: i
     bench.budget += kept
     try:
         for found.schedule in mildest_first:
-            if _recheck(bench, found, recheck):
+            label = bench.binding[found.schedule]
+            found.question = label, questions[label]
+            if _recheck(bench, found, questions[label]):
                 return found
     except Spent:
         found.spent = True
@@ -244,10 +275,13 @@ def minimised(slack: Callable[[Schedule], float], schedule: Schedule) -> Schedul
     return schedule
 
 
-def _recheck(bench: Bench, found: Found, runs: int) -> bool:
-    """Judge on seeds the search has not seen, by the rules of `verify`; harder until the claim fails there."""
+def _recheck(bench: Bench, found: Found, claim: Claim) -> bool:
+    """Judge on seeds the search has not seen, by the rules of `verify`; harder until the claim fails there.
+
+    claim: the question the schedule broke. It was chosen on the search's seeds, so its level needs no correction for
+    those it was chosen from, and their runs are not made.
+    """
     assert found.schedule is not None
-    claim = bench.claim.model_copy(update={"runs": runs})
     found.first = bench.scenario.run.seed + bench.seeds + 1000
     while True:
         found.judged = decide.decide([bench.evidence(found.schedule, claim, found.first)])[0]

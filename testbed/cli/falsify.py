@@ -22,7 +22,7 @@ from testbed.errors import InputError
 from testbed.run.prepare import load
 from testbed.scenario.model import Scenario
 from testbed.units import counted
-from testbed.verdict.cells import cells_of
+from testbed.verdict.cells import Cell, cells_of
 from testbed.verdict.claims import holds
 from testbed.verdict.decide import gather
 
@@ -88,7 +88,8 @@ def sentences(console: Console, caught: Caught) -> None:
         console.print("the budget of runs is spent; --budget gives it more")
     if found.schedule is not None and found.judged is not None:
         verdict = f"{found.judged['verdict'].upper()} on {found.judged['runs']} other seeds"
-        console.print(f"{bench.claim.id} breaks under {words(found.schedule)}: {verdict}")
+        setting = f" at {found.question[0]}" if found.question and found.question[0] else ""
+        console.print(f"{bench.claim.id} breaks{setting} under {words(found.schedule)}: {verdict}")
     elif caught.code == 0:
         console.print(f"{bench.claim.id} holds, also under {words(found.tried)}")
     elif found.judged is not None:
@@ -101,19 +102,24 @@ def _confirm(caught: Caught, out: Path, console: Console) -> None:
 
     assert caught.file is not None
     console.print("confirming live")
-    summary, words, _ = make_run(caught.file, [], "live", out / "live")
+    scenario = load(caught.file, ())
+    summary, words, _ = make_run(caught.file, list(_one_run(scenario)[0].sets), "live", out / "live")
     console.print(words)
-    confirmed = confirmation(load(caught.file, ()), summary)
+    confirmed = confirmation(scenario, summary)
     console.print(f"live: {confirmed['words']}")
     write(out / RECORD, json.dumps({**caught.record, "confirmed": confirmed}, indent=1) + "\n")
+
+
+def _one_run(scenario: Scenario) -> list[Cell]:
+    """What a counterexample's only claim needs on its first seed."""
+    return cells_of(scenario.claims[0].model_copy(update={"runs": 1}), scenario.run.seed)
 
 
 def confirmation(scenario: Scenario, summary: dict[str, Any]) -> dict[str, Any]:
     """What one run of a counterexample says of its only claim. breaks: None where a single run can't say it."""
     claim = scenario.claims[0].model_copy(update={"runs": 1})
-    cells = cells_of(claim, scenario.run.seed)
-    if len(cells) > 1 or cells[0].sets:
-        return {"breaks": None, "words": "the claim is made of several settings, one run does not decide it"}
+    if len(_one_run(scenario)) > 1:
+        return {"breaks": None, "words": "the claim compares two settings, one run does not decide it"}
     evidence = gather(claim, scenario.run.seed, lambda cell: summary)
     if evidence.doubts:
         return {"breaks": None, "words": f"unknown, {'; '.join(evidence.doubts)}"}

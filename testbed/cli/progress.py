@@ -91,8 +91,12 @@ class Progress:
         made, since = self._ended - self._first + self._part, self._step.since
         ahead = self._total - self._ended - self._part
         if made or not ahead or since < QUIET_S:
-            return self._step.words() + left(since / made * ahead if made else None, at_most)
+            pace = self._seconds_a_run(made, since)
+            return self._step.words() + left(None if pace is None else pace * ahead, at_most)
         return self._step.line()
+
+    def _seconds_a_run(self, made: float, since: float) -> float | None:
+        return since / made if made else None
 
     def _draw(self) -> None:
         if self._over.wait(QUIET_S):
@@ -105,10 +109,29 @@ class Progress:
 
 
 class Budget(Progress):
-    """Of a search, which may end before its budget does: (runs made, at most how many, words on the last ones)."""
+    """Of a search, which may end before its budget does: (runs made, at most how many, words on the last ones).
+
+    Its pace is that of the runs after the first ones, which waited for the workers and the core placements.
+    """
+
+    _warm: tuple[float, float] | None = None  # s and runs made, when the first ones had ended
+
+    def now(self, what: str | Callable[[], str], left: float | None = None) -> None:
+        super().now(what, left)
+        self._warm = None
+
+    def __call__(self, ended: int, total: int, text: str, part: float = 0.0) -> None:
+        super().__call__(ended, total, text, part)
+        if self._warm is None and ended > self._first:
+            self._warm = self._step.since, ended - self._first
 
     def line(self) -> str:
         """ "[40 of at most 1500] load=2  at most 5 min left"."""
         if not self._total:
             return super().line()
         return f"[{self._ended} of at most {self._total}] {self._many('at most ')}"
+
+    def _seconds_a_run(self, made: float, since: float) -> float | None:
+        if self._warm is None or made <= self._warm[1]:
+            return None
+        return (since - self._warm[0]) / (made - self._warm[1])

@@ -74,7 +74,8 @@ def _misses_undisturbed(r: Mapping[str, Any]) -> bool:
 def outcome(r: Mapping[str, Any]) -> str:
     """A sentence."""
     if r["outcome"] == "counterexample":
-        return f"fails under {' and '.join(r['schedule'])}" if r["schedule"] else "fails undisturbed"
+        at = f" at {r['setting']}" if r["setting"] else ""
+        return f"fails{at} under {' and '.join(r['schedule'])}" if r["schedule"] else f"fails undisturbed{at}"
     if r["outcome"] == "holds":
         return f"holds, also under {' and '.join(r['held_against'])}"
     if _misses_undisturbed(r):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from testbed.scenario.model import Claim, Value
@@ -60,6 +61,24 @@ def cells_of(claim: Claim, first: int) -> list[Cell]:
     """Every run the claim needs, each once."""
     sets = [s for _, own, other in sides_of(claim) for s in (own, other) if s is not None]
     return list(dict.fromkeys(Cell(s, seed) for s in sets for seed in seeds_of(claim, first)))
+
+
+def questions_of(claim: Claim) -> dict[str, Claim]:
+    """A claim for each question that this one is made of, by the label `decide` gives it; together they ask the same.
+
+    Their runs are this claim's, each of its cells in one of them or two. Without a sweep it is the claim itself.
+    """
+    if claim.sweep is None:
+        return {"": claim}
+    path, values = claim.sweep.path, claim.sweep.values
+    if claim.sweep.rule == "each":
+        return {f"{path}={v}": claim.model_copy(update={"sweep": None, "set": {**claim.set, path: v}}) for v in values}
+    return {
+        f"{path}={a} → {path}={b}": claim.model_copy(
+            update={"sweep": claim.sweep.model_copy(update={"values": [a, b]})}
+        )
+        for a, b in pairwise(values)
+    }
 
 
 def digest(plan: Any) -> str:

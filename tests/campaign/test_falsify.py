@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +18,8 @@ from testbed.cli import main
 from testbed.cli.falsify import confirmation
 from testbed.report.margins import figure, outcome
 from testbed.run.prepare import load
+from testbed.verdict.cells import Cell, cells_of, questions_of
+from testbed.verdict.decide import gather
 
 #: All work is behind the only trunk. A task's 1 MB crosses it at `rate`; the rest of its time is small and known.
 NETWORK = """
@@ -252,6 +255,7 @@ def test_what_one_live_run_confirms(file: Path, summary: dict[str, Any], breaks:
 
 def test_what_the_page_says_of_searches_without_a_counterexample() -> None:
     row: dict[str, Any] = {"outcome": "unknown", "undisturbed_slack": -0.01, "budget_spent": False, "schedule": None}
+    row["setting"] = ""
     assert "at its threshold undisturbed" in outcome(row)
     assert outcome({**row, "undisturbed_slack": 0.1, "budget_spent": True}) == "the budget was spent first"
     assert "not failed on others" in outcome({**row, "undisturbed_slack": 0.1})
@@ -260,6 +264,79 @@ def test_what_the_page_says_of_searches_without_a_counterexample() -> None:
     rows[1] = {**rows[1], "undisturbed_slack": 0.2}
     said = list(ElementTree.fromstring(figure({"rows": rows}, alone=True)).itertext())
     assert "two_tier misses it undisturbed" in said and "≥ 4 ×" in said and "not searched" in said
+
+
+def test_of_several_settings_the_one_that_breaks_is_judged(file: Path) -> None:
+    """A deadline of 400 ms holds to the end; the counterexample is one of the other setting alone, and says which."""
+    sweep = "sweep: {path: tasks.scene.deadline, values: [400 ms, 220 ms]}"
+    file.write_text(SCENARIO.replace("at_least: 0.7, runs: 3}", f"at_least: 0.7, runs: 3, {sweep}}}"))
+    code, found = falsify(file, "--kinds", "bandwidth_drop")
+    assert code == 1 and found["setting"] == "tasks.scene.deadline=220 ms"
+    keep = TRANSFER_S / (0.220 - REST_S)
+    assert found["severity"] == pytest.approx((1 - keep) / 0.98, abs=2 * TOLERANCE)
+    counter = file.parent / "out" / "counterexample.yaml"
+    (claim,) = load(counter, ()).claims
+    assert claim.sweep is None and claim.set == {"tasks.scene.deadline": "220 ms"} and claim.runs == 5
+    assert "fails at tasks.scene.deadline=220 ms under s1--s2 narrowed" in counter.read_text().splitlines()[0]
+    assert main(["verify", str(counter), "--in", "twin", "--out", str(file.parent / "again")]) == 1
+    again = json.loads((file.parent / "again" / "verdicts.json").read_text())["claims"][0]
+    assert again["estimate"] == pytest.approx(found["judged"]["estimate"]), "the very runs that judged it"
+
+
+def bench_of(file: Path, formula: Callable[[float, float], float], asked: list[int]) -> Bench:
+    """The claim at 16 loads; formula: (load, bandwidth lost) → on-time rate. asked: runs per call."""
+    scenario = load(file, ())
+    sweep = {"path": "load", "values": list(range(1, 17))}
+    claim = type(scenario.claims[0]).model_validate({**scenario.claims[0].model_dump(), "sweep": sweep})
+
+    def run(cells: Sequence[Cell]) -> dict[Cell, Any]:
+        asked.append(len(cells))
+        out = {}
+        for cell in cells:
+            sets = dict(s.split("=", 1) for s in cell.sets)
+            lost = 1.0 - json.loads(sets["faults.0"])["with"]["keep"] if "faults.0" in sets else 0.0
+            out[cell] = {"valid": True, "on_time_rate": formula(float(sets["load"]), lost)}
+        return out
+
+    return Bench(scenario, claim, run, budget=1000, most=4.0, seeds=2)
+
+
+def test_a_broken_setting_spares_the_others(file: Path) -> None:
+    """Sixteen loads, two seeds; every one decides alone, so which one breaks is known after a few."""
+    asked: list[int] = []
+    bench = bench_of(file, lambda load, lost: 0.99 - 0.01 * load - lost * (load > 12) / 2, asked)
+    assert bench.slack(()) == pytest.approx(0.13) and asked == [32], "undisturbed all are asked"
+    ray = Disturbance("bandwidth_drop", "s1--s2")
+    assert bench.slack((ray,)) == pytest.approx(0.13 - 0.49) and asked == [32, 2]
+    assert bench.binding[(ray,)] == "load=16"
+    root = mildest(lambda x: bench.slack((ray.at(x),) if x else ()), 1.0)
+    assert 0.26 <= root * 0.98 <= 0.26 + TOLERANCE, "the root of the least question, by arithmetic"
+    held = [s for s, slack in bench.slacks.items() if slack >= 0]
+    assert sum(asked) == 32 * len(held) + 2 * (len(bench.slacks) - len(held))
+
+
+def test_where_another_setting_breaks_it_is_found_and_comes_first_from_then_on(file: Path) -> None:
+    asked: list[int] = []
+    bench = bench_of(file, lambda load, lost: 0.99 - 0.01 * load - lost * (load == 5), asked)
+    ray = Disturbance("bandwidth_drop", "s1--s2")
+    assert bench.slack(()) > 0 and bench.slack((ray,)) < 0 and bench.binding[(ray,)] == "load=5"
+    assert asked == [32, 2, 4, 8, 16], "in growing groups, until it breaks"
+    assert bench.slack((ray.at(0.9),)) < 0 and asked[5:] == [2]
+
+
+@pytest.mark.parametrize("rule", ["each", "drop"])
+def test_the_questions_of_a_claim_ask_what_it_asks(file: Path, rule: str) -> None:
+    raw = load(file, ()).claims[0].model_dump()
+    more = {"set": {"run.slot": "1 s"}, "sweep": {"path": "load", "values": [1, 2, 4], "rule": rule}}
+    claim = type(load(file, ()).claims[0]).model_validate(raw | more | {"against": {"policy": "nothing"}})
+
+    def lookup(cell: Cell) -> dict[str, Any]:
+        return {"valid": True, "on_time_rate": zlib.crc32(repr(cell).encode()) / 2**32}
+
+    whole, parts = gather(claim, 7, lookup), questions_of(claim)
+    assert [q.label for q in whole.questions] == list(parts)
+    assert {c for p in parts.values() for c in cells_of(p, 7)} == set(cells_of(claim, 7))
+    assert [gather(p, 7, lookup).questions[0].values for p in parts.values()] == [q.values for q in whole.questions]
 
 
 @pytest.mark.live
