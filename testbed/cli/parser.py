@@ -25,7 +25,7 @@ def parser() -> Parser:
     c = _word(words, "doctor", do.doctor, "what this machine can do, what is missing, and the command that mends it")
     c.add_argument("--json", action="store_true", help="as one JSON object")
     c.add_argument("--links", action="store_true", help="calibrate links instead: configured against measured, 45 s")
-    c.add_argument("--dilate", type=float, default=1.0, metavar="K", help="with --links: as at a run's --dilate K")
+    c.add_argument("--dilate", type=float, metavar="K", help="with --links: as at a run's --dilate K")
 
     c = _word(words, "check", do.check, "validate scenario files; all errors at once, with line and column")
     c.add_argument("files", nargs="+", type=Path, metavar="FILE")

@@ -33,7 +33,9 @@ def doctor(arguments: argparse.Namespace) -> int:
     if arguments.links:
         from testbed.cli.doctor_links import calibrate
 
-        return calibrate(arguments.json, arguments.dilate)
+        return calibrate(arguments.json, 1.0 if arguments.dilate is None else arguments.dilate)
+    if arguments.dilate is not None:
+        raise InputError("--dilate is of the calibration. Did you mean: testbed doctor --links --dilate K")
     from testbed.cli.doctor import diagnose
 
     return diagnose(arguments.json)

@@ -118,6 +118,7 @@ COMMAND = {
     "seed": ("run good.yaml --seed x", "argument --seed: invalid int value: 'x'"),
     "seed's bound": ("run good.yaml --in twin --seed -1", "-1 is out of bounds: it must be at least 0"),
     "dilate": ("run good.yaml --in twin --dilate 0.5", "--set run.dilate: 0.5 is out of bounds: it must be at least 1"),
+    "dilate of doctor": ("doctor --dilate 5", "Did you mean: testbed doctor --links --dilate K"),
     "word": ("rnu good.yaml", "there is no 'rnu'. Did you mean 'run'? There are: doctor, check,"),
     "no word": ("", "required: COMMAND"),
     "policies": ("compare good.yaml --in twin --policies two_tier,nearst", "Did you mean 'nearest'?"),
