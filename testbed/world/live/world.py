@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from testbed.world.live.crashes import Crashes
 from testbed.world.live.docker_hosts import DockerHosts, Limits
 from testbed.world.live.drift import Watch
 from testbed.world.live.fleet import Fleet, k_cpu
-from testbed.world.live.hub import Hub, HubBatch
+from testbed.world.live.hub import Hub
 from testbed.world.live.inability import cannot
+from testbed.world.live.intake import Intake
 from testbed.world.live.ledger import Records
 from testbed.world.live.life import Life
 from testbed.world.live.link_rates import LinkRates
@@ -40,7 +41,7 @@ from testbed.world.live.meters import Meters, measure_links
 from testbed.world.live.names import Names
 from testbed.world.live.network import Network
 from testbed.world.live.openflow import HUNG_S, PathControl
-from testbed.world.live.rows import StageRow, TaskDraw, TaskRow, draws_of, tables_of
+from testbed.world.live.rows import TaskDraw, draws_of
 from testbed.world.live.shaking import Shaking
 
 ORIGIN_LEAD = 0.5  # real s between start() and t = 0, for everybody to hear of it
@@ -62,15 +63,6 @@ class _Parts:
     fleet: Fleet | None = None
 
 
-@dataclass
-class _Gathered:
-    """Measurements since the last observation (Observation's fields, arrivals still by sender)."""
-
-    arrivals: Counter[tuple[str, str]] = field(default_factory=Counter)
-    services: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-
 class LiveWorld:
     """One run on this machine. say: one line of progress."""
 
@@ -87,12 +79,6 @@ class LiveWorld:
         self._origin: float | None = None
         self._events: list[Event] = []
         self._lock = threading.Lock()
-        self._task_rows: list[TaskRow] = []
-        self._stage_rows: list[StageRow] = []
-        self._gathered = _Gathered()
-        self._backlogs: Mapping[str, tuple[int, int]] = {}
-        self._offered: list[TaskDraw] = []
-        self._seen: float = 0.0
         self._down: frozenset[str] = frozenset()
         self._carried: dict[str, float] = {}
         self._links: list[dict[str, Any]] = []
@@ -118,6 +104,10 @@ class LiveWorld:
         self.wire = _scaled(bed.topology, run.dilate, run.shrink)
         self._rates = LinkRates(bed, self.wire, self.now)
         self._congestion = Congestion(bed.topology)
+        domains = {h.name: h.domain for h in (*self.wire.nodes, *self.wire.ingresses)}
+        self._intake = Intake(
+            bed.names, domains, lambda text: self._note(Event("note", None, self.now(), {"text": text}))
+        )
         parts = self._parts = _Parts(Life(self.names, self.say))
         ledger = parts.life.begin()
         image = images.ensure(engine.connect(), ledger, self.say)
@@ -264,23 +254,13 @@ class LiveWorld:
         assert self._parts and self._parts.hub
         for name, mine in by_gateway.items():
             self._parts.hub.offer(name, mine)
-        self._offered += draws
+        self._intake.offer(draws)
 
     def observe(self, slot: int) -> Observation:
         assert self._parts and self._parts.fleet and self._parts.hub
         now = self.now()
-        self._absorb(self._parts.hub.take())
-        gathered, self._gathered = self._gathered, _Gathered()
-        domains = {h.name: h.domain for h in (*self.wire.nodes, *self.wire.ingresses)}
-        arrivals: dict[tuple[str, str], int] = defaultdict(int)
-        for (service, sender), n in gathered.arrivals.items():
-            arrivals[service, domains[sender]] += n
-        offered: dict[tuple[str, str], int] = defaultdict(int)
-        for t in self._offered:
-            if self._seen <= t.at < now:
-                offered[t.ingress, t.type] += 1
-        self._offered = [t for t in self._offered if t.at >= now]
-        self._seen = now
+        self._intake.absorb(self._parts.hub.take())
+        measured = self._intake.slot(now)
         # wire bytes × shrink: over nominal time they make nominal rates
         self._carried = {way: x * self.shrink for way, x in self._meters.tick(now).items()}
         if self._congestion.watched:
@@ -290,24 +270,9 @@ class LiveWorld:
             self._note(event)
         self._push_paths()
         return Observation(
-            slot, now, self._parts.fleet.states(self._backlogs), dict(arrivals),
-            {m: tuple(x) for m, x in gathered.services.items()}, {m: tuple(x) for m, x in gathered.waits.items()},
-            dict(offered), self._paths(), tuple(sorted(self._crashes.known_down)),
+            slot, now, self._parts.fleet.states(self._intake.backlogs), **measured,
+            paths=self._paths(), dead=tuple(sorted(self._crashes.known_down)),
         )  # fmt: skip
-
-    def _absorb(self, batch: HubBatch) -> None:
-        """Keep what the hub gathered: rows for `rows`, samples and arrivals for the next `observe`."""
-        self._task_rows += batch.task_rows
-        self._stage_rows += batch.stage_rows
-        self._backlogs = batch.backlogs
-        for key, n in batch.arrivals.items():
-            self._gathered.arrivals[key] += n
-        for service, values in batch.service_samples.items():
-            self._gathered.services[service] += values
-        for service, values in batch.waits.items():
-            self._gathered.waits[service] += values
-        for text in batch.notes:
-            self._note(Event("note", None, self.now(), {"text": text}))
 
     def _paths(self) -> Any:
         return paths(self.bed.topology, self._rates.nominal(), self._down)
@@ -336,13 +301,10 @@ class LiveWorld:
             self._events.append(event)
 
     def rows(self) -> Rows:
-        if self._parts is None:  # never up
+        if self._parts is None or self._parts.hub is None:  # never up
             return no_rows()
-        if self._parts.hub:
-            self._absorb(self._parts.hub.take())
-        out = tables_of(self._task_rows, self._stage_rows, self.bed.names)
-        self._task_rows, self._stage_rows = [], []
-        return out
+        self._intake.absorb(self._parts.hub.take())
+        return self._intake.rows()
 
     # -- shaking -----------------------------------------------------------------------------------------------------
 
@@ -366,7 +328,7 @@ class LiveWorld:
 
     def status(self) -> dict[str, Any]:
         assert self._parts and self._parts.fleet
-        backlogs = self._backlogs
+        backlogs = self._intake.backlogs
         rates = self._rates.nominal()
         instances = [
             {
