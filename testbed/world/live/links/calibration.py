@@ -179,7 +179,11 @@ def losses(bench: Bench, backend: str) -> list[Row]:
 
 
 def spreads(bench: Bench, backend: str) -> list[Row]:
-    """Deviation of the jitter and Kolmogorov–Smirnov against its law, whose place is fitted: delay has its own row."""
+    """Deviation of the jitter and Kolmogorov–Smirnov against its law, whose place is fitted: delay has its own row.
+
+    The deviation is the mean difference of two draws by that of the law: the root mean square of 2,400 right draws of
+    the Pareto law is off by 5 % one time in three, this by 3 %.
+    """
     shapes = [Shape(WIDE, SPREAD_DELAY, SPREAD, jitter_law=law) for law in jitter.LAWS for _ in range(_SPREAD_LINKS)]
     with bench.links(backend, shapes):
         gap = _SPREAD_GAP / len(shapes)
@@ -187,12 +191,11 @@ def spreads(bench: Bench, backend: str) -> list[Row]:
     rows = []
     for index, law in enumerate(jitter.LAWS):
         lags = [lag for one in seen[index * _SPREAD_LINKS : (index + 1) * _SPREAD_LINKS] for lag in bench.lags(one)]
-        found = statistics.stdev(lags)
+        found = mean_difference(lags) / jitter.mean_difference(law)
         shown = f"{law}, σ {SPREAD * 1e3:g} ms"
         within = abs(found / SPREAD - 1) <= SPREAD_ERROR
         rows.append(Row(backend, "jitter, deviation", shown, "ms", found * 1e3, f"± {SPREAD_ERROR:.0%}", within))
-        mean = statistics.mean(lags)
-        distance, p = kolmogorov_smirnov([(lag - mean) / SPREAD for lag in lags], partial(jitter.distribution, law))
+        distance, p = at_its_best([lag / SPREAD for lag in lags], partial(jitter.distribution, law))
         rows.append(Row(backend, "jitter, KS", f"{shown}: D {distance:.3f}", "p", p, f"≥ {LEVEL:g}", p >= LEVEL))
     return rows
 
@@ -278,6 +281,32 @@ def binomial_interval(n: int, p: float, level: float) -> tuple[int, int]:
             high = k
             break
     return low, high
+
+
+def mean_difference(values: Sequence[float]) -> float:
+    """Of two of the values, all pairs counted (Gini)."""
+    n = len(values)
+    return sum((2 * i - n + 1) * x for i, x in enumerate(sorted(values))) * 2 / (n * (n - 1))
+
+
+def at_its_best(values: Sequence[float], law: Callable[[float], float]) -> tuple[float, float]:
+    """`kolmogorov_smirnov` at the place of the law where the distance is least: p is never too small for a right law.
+
+    By its mean the place of a law with a sharp edge and a long tail is not known well enough: of samples that are the
+    Pareto law's own, two in five failed at 1 %.
+    """
+    from scipy.optimize import brentq
+
+    ordered, n = sorted(values), len(values)
+
+    def above_less_below(place: float) -> float:
+        return max((i + 1) / n - law(x - place) for i, x in enumerate(ordered)) - max(
+            law(x - place) - i / n for i, x in enumerate(ordered)
+        )
+
+    span = ordered[-1] - ordered[0] + 20.0  # deviations: all of any law lies within it
+    place = brentq(above_less_below, ordered[0] - span, ordered[-1] + span, xtol=1e-5)
+    return kolmogorov_smirnov([x - place for x in ordered], law)
 
 
 def kolmogorov_smirnov(values: Sequence[float], law: Callable[[float], float]) -> tuple[float, float]:
