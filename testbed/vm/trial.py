@@ -24,6 +24,7 @@ from testbed.vm.remote import Machine
 SCENARIO = "scenarios/machine/parts.yaml"
 #: What each step takes on two emulated cores that nobody else uses, s: for the time left, nothing else.
 TAKES = {"boot": 90.0, "set-up": 60.0, "doctor": 30.0, "links": 480.0, "run": 330.0, "kill": 240.0, "records": 10.0}
+INTERRUPTED = 130  # exit code of our own programs
 KILLED_S = 900.0  # for a run to be up, and again for its removal
 #: Nothing of ours: containers, bridges, run folders, slices.
 LEFT = """docker ps -aq --filter label=shaketable.run; ovs-vsctl --timeout=30 list-br; ls /run/shaketable 2>/dev/null;
@@ -105,7 +106,7 @@ def trial(out: Path) -> int:
 def _parts(m: Machine, report: Report, clock: Clock, emulated: bool) -> None:
     clock.step("our own set-up in there", TAKES["set-up"])
     remote.copy(m)
-    code = m.follow("rm -rf results && mkdir -p results/vm-test && ./shaketable setup")
+    code = _followed(m, "rm -rf results && mkdir -p results/vm-test && ./shaketable setup")
     report("set-up", code == 0, "" if code == 0 else f"exit code {code}")
     if code == 0:
         for what, do in (("doctor", _doctor), ("links", _links), ("run", _run), ("kill", _kill)):
@@ -153,7 +154,7 @@ def _links(m: Machine, report: Report, emulated: bool) -> None:
 
 def _run(m: Machine, report: Report, emulated: bool) -> None:
     """A small run, slowed down, in which a trunk is cut and a node crashes."""
-    code = m.follow(f"./shaketable run {SCENARIO} --dilate {_dilation(emulated)} --out results/vm-test/run")
+    code = _followed(m, f"./shaketable run {SCENARIO} --dilate {_dilation(emulated)} --out results/vm-test/run")
     summary = _json(m.ssh.ask(m.shell("cat results/vm-test/run/summary.json")).out)
     if not summary:
         report("run", False, f"exit code {code}, no records")
@@ -183,8 +184,16 @@ def _kill(m: Machine, report: Report, emulated: bool) -> None:
     m.ssh.ask(f"kill -9 {pid}")
     _until(m, f'test -z "$({LEFT})"', "the reaper to remove what a killed run had made")
     report("kill", bool(had), f"{len(had)} things were there, none is left")
-    code = m.follow("./shaketable clean")
+    code = _followed(m, "./shaketable clean")
     report("clean", code == 0 and not _left(m), " ".join(_left(m)))
+
+
+def _followed(m: Machine, command: str) -> int:
+    """Its exit code. Ctrl-C is typed there, so what was interrupted there was to be interrupted here."""
+    code = m.follow(command)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code
 
 
 def _dilation(emulated: bool) -> int:

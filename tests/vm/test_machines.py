@@ -91,3 +91,20 @@ def test_unknown_is_never_a_pass(rows: list[bool | None], code: int) -> None:
     for row in rows:
         report("part", row)
     assert report.code == code
+
+
+def test_what_was_interrupted_there_ends_the_trial_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C goes to the command in the guest, which ends with 130: no part after it is tried, none is called failed."""
+
+    class Guest:
+        asked = 0
+
+        def follow(self, command: str) -> int:
+            self.asked += 1
+            return 130
+
+    guest, report = Guest(), trial.Report()
+    monkeypatch.setattr(trial.remote, "copy", lambda m: None)
+    with pytest.raises(KeyboardInterrupt):
+        trial._parts(guest, report, trial.Clock(60.0), True)  # type: ignore[arg-type]
+    assert guest.asked == 1 and report.rows == []
