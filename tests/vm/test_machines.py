@@ -94,7 +94,7 @@ def test_unknown_is_never_a_pass(rows: list[bool | None], code: int) -> None:
 
 
 def test_what_was_interrupted_there_ends_the_trial_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C goes to the command in the guest, which ends with 130: no part after it is tried, none is called failed."""
+    """Ctrl-C goes to the command in the guest, which ends with 130: no part after it is tried, none called failed."""
 
     class Guest:
         asked = 0
