@@ -6,6 +6,9 @@ controller's are nominal, a container's are wire units (docs/wire.md); the funct
 
     estimate = net(source, v, b (1 + own)) + x̄ + (backlog + own + 1 − p)⁺ x̄ / p
 
+and of instances the one with the least estimate + toll is taken, toll = min(b · toll per byte, 4 x̄): eq. (47), what the
+bytes take from others on trunks that are busy. It is a price and no time: whether a task is admitted does not count it.
+
 The view is up to a view interval old. A sender that routes by it alone sends everything of that interval to the
 one instance that looked best; so it counts what it has itself sent since the view was made or has not been
 acknowledged (`local`, own): these requests wait for a worker there, and their bytes are on the way before those of the
@@ -32,6 +35,8 @@ INGRESS = "ingress"
 #: as often as it has workers; the first by counting, the second by a hash of the task (`turn`).
 ESTIMATE, NEAREST, LEAST_BACKLOG, ROUND_ROBIN, RANDOM = "estimate", "nearest", "least_backlog", "round_robin", "random"
 RULES = (ESTIMATE, NEAREST, LEAST_BACKLOG, ROUND_ROBIN, RANDOM)
+#: The toll of eq. (47) is at most so many x̄ of the target: a queue here that takes longer is worth the trunk.
+MOST_TOLL = 4.0
 NOBODY: frozenset[str] = frozenset()
 NOTHING: Mapping[str, int] = {}
 
@@ -52,13 +57,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a sender knows. index: endpoint → row and column of `delay` (s) and `per_byte` (s per byte); rule: RULES."""
+    """What a sender knows. index: endpoint → row and column of `delay` (s), `per_byte` (s per byte) and `toll` (s per
+    byte; (): none is taken); rule: RULES.
+    """
 
     targets: Mapping[str, tuple[Target, ...]]
     index: Mapping[str, int]
     delay: tuple[tuple[float, ...], ...]
     per_byte: tuple[tuple[float, ...], ...]
     rule: str = ESTIMATE
+    toll: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any], previous: View | None = None) -> View:
@@ -73,7 +81,7 @@ class View:
         if "delay" not in wire and "per_byte" not in wire:
             if previous is None:
                 raise ValueError("view: the first view must carry 'delay' and 'per_byte'; found neither")
-            return cls(targets, previous.index, previous.delay, previous.per_byte, previous.rule)
+            return cls(targets, previous.index, previous.delay, previous.per_byte, previous.rule, previous.toll)
         if "delay" not in wire or "per_byte" not in wire:
             raise ValueError("view: 'delay' and 'per_byte' are sent together or not at all; found only one of them")
         if "endpoints" in wire:
@@ -86,7 +94,8 @@ class View:
         rule = str(wire.get("rule", ESTIMATE))
         if rule not in RULES:
             raise ValueError(f"view: there is no rule {rule!r}; there are: {', '.join(RULES)}")
-        return cls(targets, index, delay, per_byte, rule)
+        toll = _matrix(wire["toll"], len(index), "toll") if "toll" in wire else ()
+        return cls(targets, index, delay, per_byte, rule, toll)
 
     def to_wire(self, paths: bool = True) -> dict[str, Any]:
         """The inverse of `from_wire`; `paths=False` leaves endpoints and matrices out (they did not change)."""
@@ -103,6 +112,8 @@ class View:
             wire["delay"] = [[-1 if x == INFINITY else x for x in row] for row in self.delay]
             wire["per_byte"] = [[-1 if x == INFINITY else x for x in row] for row in self.per_byte]
             wire["rule"] = self.rule
+            if self.toll:
+                wire["toll"] = [list(row) for row in self.toll]
         return wire
 
     def net(self, source: str, node: str, size: float) -> float:
@@ -229,11 +240,12 @@ def _by_rule(
 def _least_estimate(
     view: View, service: str, source: str, size: float, exclude: frozenset[str], local: Mapping[str, int]
 ) -> Target | None:
-    """Eq. (27) in one pass; `local` and draining as `route` says."""
+    """Eq. (27) and (47) in one pass; `local` and draining as `route` says."""
     targets = view.targets.get(service, ())
     row = view.index.get(source)
     delays = view.delay[row] if row is not None else ()
     bytes_ = view.per_byte[row] if row is not None else ()
+    tolls = view.toll[row] if row is not None and view.toll else ()
     best: Target | None = None
     last_resort: Target | None = None
     least = least_draining = INFINITY
@@ -249,6 +261,8 @@ def _least_estimate(
             if column is None or row is None:
                 continue
             seconds += delays[column] + size * (1 + own) * bytes_[column]
+            if tolls:
+                seconds += min(size * tolls[column], MOST_TOLL * t.mean)
         if t.draining:
             if seconds < least_draining:
                 last_resort, least_draining = t, seconds

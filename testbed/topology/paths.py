@@ -31,6 +31,14 @@ def paths(topology: Topology, rates: Mapping[str, float] | None = None, down: fr
     return Paths(*_routes(topology, down).costs(rates or {}))
 
 
+def tolls(topology: Topology, prices: Mapping[str, float], down: frozenset[str] = frozenset()) -> Floats:
+    """[source, target], nodes and then ingresses: what a byte pays on the trunks of its path, 0 without one.
+
+    prices: of directions "a->b", s per byte; others are free.
+    """
+    return _routes(topology, down).tolls(prices)
+
+
 class Pairs(Mapping[tuple[str, str], float]):
     """A matrix [source, target] as a mapping from pairs of names; what is infinite, and the diagonal, is missing.
 
@@ -107,13 +115,25 @@ class Routes:
         np.fill_diagonal(per_byte, 0.0)
         return self._delay, Pairs(self._names, per_byte)
 
-    @cached_property
-    def _delay(self) -> Pairs:
+    def tolls(self, prices: Mapping[str, float]) -> Floats:
+        """As `tolls` has them."""
+        price = np.zeros(len(self._nominal))
+        for way, amount in prices.items():
+            price[self._lanes.get(way, [])] = amount
+        found = self._along(price)
+        return np.where(np.isfinite(found), found, 0.0)
+
+    def _along(self, each: Floats) -> Floats:
+        """[source, target]: the sum over the trunks of a path; infinite where there is none."""
         middle = np.full(self._shape, np.inf)
         middle[tuple(self._ends)] = 0.0
         for t, s, following, lane in self._levels:
-            middle[t, s] = middle[t, following] + self._delays[lane]
-        delay = self._delays[self._out][:, None] + middle[self._between].T + self._delays[self._in]
+            middle[t, s] = middle[t, following] + each[lane]
+        return middle[self._between].T
+
+    @cached_property
+    def _delay(self) -> Pairs:
+        delay = self._delays[self._out][:, None] + self._along(self._delays) + self._delays[self._in]
         delay[self._lost] = delay[:, self._lost] = np.inf
         np.fill_diagonal(delay, 0.0)
         return Pairs(self._names, delay)

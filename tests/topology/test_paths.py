@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import networkx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.topology.build import build
 from testbed.topology.model import Host, Link, Shape, Site, Topology
-from testbed.topology.paths import next_hops, paths
+from testbed.topology.paths import next_hops, paths, tolls
 from testbed.topology.shapes import link
 from tests.topology.test_files import KINDS
 
@@ -107,6 +108,19 @@ def test_current_rates_change_the_bottleneck_and_not_the_way() -> None:
     assert p.delay == paths(t).delay
     assert p.per_byte["n1", "n5"] == 8 / 2e6 and p.per_byte["n5", "n1"] == 8 / 800e6
     assert p.per_byte["n5", "n4"] == 8 / 5e6
+
+
+def test_a_toll_is_the_sum_over_the_trunks_of_the_way() -> None:
+    t = build("metro9", KINDS, 1)
+    at = {h.name: i for i, h in enumerate((*t.nodes, *t.ingresses))}
+    prices = {"s1->s3": 3e-9, "s1->s2": 1e-9, "s2->s3": 5e-9, "n1->s1": 7.0}
+    found = tolls(t, {way: p for way, p in prices.items() if way != "n1->s1"})
+    assert found[at["n1"], at["n7"]] == 3e-9 and found[at["n7"], at["n1"]] == 0.0, "each direction has its own"
+    assert found[at["n1"], at["n2"]] == found[at["n1"], at["n1"]] == 0.0
+    cut = tolls(t, {way: p for way, p in prices.items() if way != "n1->s1"}, frozenset({"s3--s1"}))
+    assert cut[at["n1"], at["n7"]] == pytest.approx(1e-9 + 5e-9)
+    alone = tolls(t, {"s1->s3": 3e-9}, frozenset({"n7--s3"}))
+    assert np.isfinite(alone).all()
 
 
 def test_a_host_whose_link_is_down_is_unreachable_and_nobody_else() -> None:

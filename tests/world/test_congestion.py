@@ -3,11 +3,11 @@
 import pytest
 
 from testbed.topology.model import Host, Link, Shape, Site, Topology
-from testbed.world.congestion import GAIN, MOST, Congestion
+from testbed.world.congestion import GAIN, MOST, TOLL, Congestion
 
 NET = Topology(
     "t", (Site("s1", "a"), Site("s2", "b")), (Host("n1", "s1", "a", "big"),), (),
-    (Link("s1--s2", "s1", "s2", Shape(8e6), Shape(16e6)), Link("n1--s1", "n1", "s1", Shape(8e6), Shape(8e6))),
+    (Link("s1--s2", "s1", "s2", Shape(8e6), Shape(16e6), "trunk"), Link("n1--s1", "n1", "s1", Shape(8e6), Shape(8e6), "node")),
 )  # fmt: skip
 
 
@@ -28,6 +28,16 @@ def test_each_direction_by_what_it_carried():
     c.read(2.0, carried(1e6, 1e6))  # 4 Mbit/s each: half of the one, a quarter of the other
     assert c.left({})["s1->s2"] == pytest.approx(8e6 * (1 - GAIN * 0.5))
     assert c.left({})["s2->s1"] == pytest.approx(16e6 * (1 - GAIN * 0.25))
+
+
+def test_a_trunk_has_a_price_by_its_use_and_a_host_s_own_link_has_none():
+    c = Congestion(NET)
+    c.read(0.0, carried())
+    assert c.prices({}) == {"s1->s2": 0.0, "s2->s1": 0.0}, "nobody is on it"
+    c.read(2.0, carried(1e6, 1e6) | {"n1->s1": 1e6})
+    assert c.prices({})["s1->s2"] == pytest.approx(TOLL * GAIN * 0.5 * 8 / 8e6)
+    assert c.prices({})["s2->s1"] == pytest.approx(TOLL * GAIN * 0.25 * 8 / 16e6)
+    assert c.prices({"s1--s2": 4e6})["s1->s2"] == pytest.approx(TOLL * GAIN * 0.5 * 8 / 4e6), "narrowed, it is dearer"
 
 
 def test_a_full_link_keeps_something_and_recovers():

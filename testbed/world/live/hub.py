@@ -21,7 +21,7 @@ from testbed.errors import CannotRun
 from testbed.world.live.hub_books import Books, HubBatch, Member, wire_tasks, wire_types
 from testbed.world.live.hub_connection import Message, line
 from testbed.world.live.hub_roster import Roster, send
-from testbed.world.live.hub_view import TargetSpec, ViewBook
+from testbed.world.live.hub_view import Matrix, TargetSpec, ViewBook
 from testbed.world.live.rows import TaskDraw
 
 __all__ = ["DrainResult", "Hub", "HubBatch", "TargetSpec", "wire_types"]
@@ -234,11 +234,9 @@ class Hub:
         """All instances that may be routed to; pushed at once."""
         self._change(lambda: self._views.set_targets(targets))
 
-    def set_paths(
-        self, endpoints: Sequence[str], delay: Sequence[Sequence[float]], per_byte: Sequence[Sequence[float]]
-    ) -> None:
+    def set_paths(self, endpoints: Sequence[str], delay: Matrix, per_byte: Matrix, toll: Matrix | None = None) -> None:
         """Nominal path costs, s and s per byte; negative or infinite: unreachable; pushed at once."""
-        self._change(lambda: self._views.set_paths(endpoints, delay, per_byte))
+        self._change(lambda: self._views.set_paths(endpoints, delay, per_byte, toll))
 
     def hold(self, held: bool) -> int:
         """Push no view until told otherwise. Returns the version of the last one."""

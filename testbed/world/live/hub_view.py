@@ -8,6 +8,8 @@ from typing import Any
 
 from testbed.world.live.hub_connection import line
 
+Matrix = Sequence[Sequence[float]]
+
 
 @dataclass(frozen=True, slots=True)
 class TargetSpec:
@@ -46,12 +48,13 @@ class ViewBook:
         self._targets.pop(instance, None)
         self.draining.discard(instance)
 
-    def set_paths(
-        self, endpoints: Sequence[str], delay: Sequence[Sequence[float]], per_byte: Sequence[Sequence[float]]
-    ) -> None:
-        """Nominal s and s per byte, one row and column per endpoint; negative or infinite: unreachable."""
+    def set_paths(self, endpoints: Sequence[str], delay: Matrix, per_byte: Matrix, toll: Matrix | None = None) -> None:
+        """Nominal s, s per byte and s per byte, one row and column per endpoint; negative or infinite: unreachable.
+
+        toll: None, none is taken.
+        """
         n = len(endpoints)
-        for name, matrix in (("delay", delay), ("per_byte", per_byte)):
+        for name, matrix in (("delay", delay), ("per_byte", per_byte), *((("toll", toll),) if toll else ())):
             if len(matrix) != n or any(len(row) != n for row in matrix):
                 raise ValueError(f"paths: {name} is not {n} × {n}, one row and column for each of the {n} endpoints")
         self._paths = {
@@ -60,6 +63,8 @@ class ViewBook:
             "per_byte": [[_wire(x, self._dilate * self._shrink) for x in row] for row in per_byte],
             "rule": self._rule,
         }
+        if toll:
+            self._paths["toll"] = [[_wire(x, self._dilate * self._shrink) for x in row] for row in toll]
         self.paths_version += 1
 
     def next(self, backlogs: Mapping[str, int]) -> tuple[bytes, bytes]:

@@ -22,7 +22,7 @@ from testbed.errors import CannotRun
 from testbed.record.tables import Rows, no_rows
 from testbed.scenario.model import Scenario
 from testbed.topology.model import Topology
-from testbed.topology.paths import paths
+from testbed.topology.paths import paths, tolls
 from testbed.world.base import Bed, Disturbance, Event, TaskBatch, Track
 from testbed.world.congestion import Congestion
 from testbed.world.live import capabilities, engine, images
@@ -280,12 +280,13 @@ class LiveWorld:
     def _push_paths(self) -> None:
         """Path costs to every sender, nominal; -1 where there is no path."""
         assert self._parts and self._parts.hub
-        rates = self._rates.nominal()
-        p = paths(self.bed.topology, self._congestion.left(rates) if self._congestion.watched else rates, self._down)
+        rates, watched, topology = self._rates.nominal(), self._congestion.watched, self.bed.topology
+        p = paths(topology, self._congestion.left(rates) if watched else rates, self._down)
+        toll = tolls(topology, self._congestion.prices(rates), self._down).tolist() if watched else None
         ends = [h.name for h in (*self.wire.nodes, *self.wire.ingresses)]
         delay = [[0.0 if a == b else p.delay.get((a, b), -1.0) for b in ends] for a in ends]
         byte = [[0.0 if a == b else p.per_byte.get((a, b), -1.0) for b in ends] for a in ends]
-        self._parts.hub.set_paths(ends, delay, byte)
+        self._parts.hub.set_paths(ends, delay, byte, toll)
 
     def apply(self, decision: Decision) -> None:
         assert self._parts and self._parts.fleet

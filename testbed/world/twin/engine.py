@@ -119,8 +119,8 @@ class Engine(Protocol):
 
     # -- network
 
-    def set_costs(self, delay: Floats, per_byte: Floats) -> None:
-        """[H, H] path costs of the next views; infinity: no path."""
+    def set_costs(self, delay: Floats, per_byte: Floats, toll: Floats) -> None:
+        """[H, H] path costs and tolls of the next views; infinity: no path."""
         ...
 
     def set_next(self, table: Ints) -> None:

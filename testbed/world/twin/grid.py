@@ -75,12 +75,16 @@ class Grid:
     def tell(self) -> None:
         """Hand the engine the costs for its next views, where they changed."""
         if self.congestion.watched:
-            costs = self._routes.costs(self.congestion.left(self.rates.now(self.clock())))
+            rates = self.rates.now(self.clock())
+            costs = self._routes.costs(self.congestion.left(rates))
+            toll = self._routes.tolls(self.congestion.prices(rates))
         elif self._renew():
             costs = self._costs
+            toll = np.zeros(costs[0].matrix.shape)
         else:
             return
-        self.engine.set_costs(*(c.matrix for c in costs))
+        delay, per_byte = costs
+        self.engine.set_costs(delay.matrix, per_byte.matrix, toll)
 
     _costs: tuple[Pairs, Pairs]
 

@@ -143,7 +143,7 @@ def _build(machine: Engine, layout: Layout, table: Ints, stations: Sequence[Stat
     """One instance per station, all costs nothing, one view. Without any wire they all stand where the source is."""
     apart = any(s.wires for s in stations)
     hosts = len(layout.network.hosts)
-    machine.set_costs(np.zeros((hosts, hosts)), np.zeros((hosts, hosts)))
+    machine.set_costs(*(np.zeros((hosts, hosts)) for _ in range(3)))
     machine.set_next(table)
     for k, station in enumerate(stations):
         machine.open(machine.add(station.name, k, k + 1 if apart else 0, station.workers, 1.0, 1.0, 0, 1.0))

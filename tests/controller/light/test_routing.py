@@ -71,6 +71,30 @@ def test_own_requests_on_the_way_fill_the_link_that_a_large_one_needs() -> None:
     assert small is not None and small.id == "a", "a thousandth of it is not worth the 5 ms"
 
 
+def with_toll(v: View, amount: float) -> View:
+    """n2 pays from everywhere, other ends nothing."""
+    toll = tuple(tuple(amount if b == "n2" and a != b else 0.0 for b in ENDS) for a in ENDS)
+    return View(v.targets, v.index, v.delay, v.per_byte, v.rule, toll)
+
+
+def test_a_toll_keeps_bytes_away_until_the_queue_is_worth_it() -> None:
+    """x̄ 50 ms, p 2, so a request more is 25 ms of waiting; 1 MB pays 1 MB · 100 ns = 100 ms for n2."""
+    for backlog, chosen in ((1, "near"), (4, "near"), (6, "far"), (20, "far")):
+        v = with_toll(view(at("near", "n1", backlog=backlog), at("far", "n2", backlog=0)), 100e-9)
+        found = route(v, "image", "gw1", 1e6)
+        assert found is not None and found.id == chosen, backlog
+    for backlog, chosen in ((8, "near"), (10, "far")):  # at most 4 x̄ = 200 ms, which are eight requests
+        v = with_toll(view(at("near", "n1", backlog=backlog), at("far", "n2", backlog=0)), 1.0)
+        found = route(v, "image", "gw1", 1e6)
+        assert found is not None and found.id == chosen, backlog
+    v = with_toll(view(at("near", "n1", backlog=3), at("far", "n2")), 100e-9)
+    assert estimate(v, v.targets["image"][1], "gw1", 1e6) == pytest.approx(0.020 + 0.050), "it is a price and no time"
+    one = TypeSpec("one", 1.0, 0.0, (StageSpec("image", "image", (("ingress", 1e6),)),))
+    assert completion(v, one, "gw1") == pytest.approx(0.020 + 0.100 + 0.010), "by the near one, without the toll"
+    assert View.from_wire(json.loads(json.dumps(v.to_wire()))) == v
+    assert View.from_wire(v.to_wire(paths=False), previous=v) == v
+
+
 def test_route_skips_excluded_unreachable_and_draining_while_there_is_another() -> None:
     v = view(at("a", "n1", drain=True), at("b", "n2", backlog=50), at("c", "n3"))
     chosen = route(v, "image", "gw1", 0)

@@ -253,12 +253,13 @@ def test_values_are_nominal_outside_and_dilated_and_shrunk_on_the_wire(tmp_path)
         visitor = Visitor(bed)
         visitor.say({"t": "hello", "id": "gw1", "role": "gateway", "token": token})
         assert visitor.hear()["t"] == "config"
-        bed.hub.set_paths(["gw1", "n1"], [[0, 0.01], [-1, 0]], [[0, 1e-6], [float("inf"), 0]])
+        bed.hub.set_paths(["gw1", "n1"], [[0, 0.01], [-1, 0]], [[0, 1e-6], [float("inf"), 0]], [[0, 3e-6], [0, 0]])
         view = visitor.hear()
         while len(view["view"].get("endpoints", [])) < 2:
             view = visitor.hear()
         assert view["view"]["delay"] == [[0, 0.02], [-1, 0]]
         assert view["view"]["per_byte"] == [[0, pytest.approx(2e-5)], [-1, 0]]
+        assert view["view"]["toll"] == [[0, pytest.approx(6e-5)], [0, 0]]
         bed.hub.offer("gw1", draws(ONE, 1, rate=1, work=0.5, deadline=0.7))
         message = visitor.hear()
         while message["t"] != "tasks":

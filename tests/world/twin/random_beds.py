@@ -108,7 +108,8 @@ class Story:
         both = []
         for values in (found.delay, found.per_byte):
             both.append(np.array([[0.0 if a == b else values.get((a, b), math.inf) for b in hosts] for a in hosts]))
-        self.engine.set_costs(*both)
+        toll = self.rng.choice([0.0, 1e-8, 1e-7, 1e-6], size=both[0].shape)
+        self.engine.set_costs(*both, toll)
         site = {s: i for i, s in enumerate(self.layout.network.sites)}
         lane = {}
         for i, k in enumerate(self.topology.links):

@@ -69,7 +69,8 @@ class Rig:
             *(
                 np.array([[0.0 if a == b else v.get((a, b), math.inf) for b in hosts] for a in hosts])
                 for v in (found.delay, found.per_byte)
-            )
+            ),
+            np.zeros((len(hosts), len(hosts))),
         )
         sites = {s: i for i, s in enumerate(self.layout.network.sites)}
         lane = {(k.name, end): 2 * i + (end == k.b) for i, k in enumerate(TOPOLOGY.links) for end in (k.a, k.b)}

@@ -205,8 +205,8 @@ class Kernel:
 
     # -- network
 
-    def set_costs(self, delay: Floats, per_byte: Floats) -> None:
-        self._s.delay[:], self._s.per_byte[:] = delay, per_byte
+    def set_costs(self, delay: Floats, per_byte: Floats, toll: Floats) -> None:
+        self._s.delay[:], self._s.per_byte[:], self._s.toll[:] = delay, per_byte, toll
         self._s.g["new_costs"] = 1
 
     def set_next(self, table: Ints) -> None:

@@ -255,6 +255,7 @@ def see_costs(s: State) -> None:
             nearer = nearer or s.seen_delay[a, b] != s.delay[a, b]
             s.seen_delay[a, b] = s.delay[a, b]
             s.seen_per_byte[a, b] = s.per_byte[a, b]
+            s.seen_toll[a, b] = s.toll[a, b]
     if nearer:
         for service in range(len(s.listed)):
             s.listed[service] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from controller.light.routing import ESTIMATE, LEAST_BACKLOG, NEAREST, RANDOM, RULES
+from controller.light.routing import ESTIMATE, LEAST_BACKLOG, MOST_TOLL, NEAREST, RANDOM, RULES
 from testbed.world.twin.kernel.build import jit
 from testbed.world.twin.kernel.sorting import sort
 from testbed.world.twin.kernel.state import State
@@ -117,6 +117,7 @@ def least_draining(s: State, sender: int, source: int, service: int, size: float
 
 @jit
 def estimate(s: State, sender: int, source: int, target: int, size: float) -> float:
+    """Estimate and toll."""
     m = s.m[target]
     p = m.seen_workers
     own = local(s, sender, target)
@@ -124,6 +125,7 @@ def estimate(s: State, sender: int, source: int, target: int, size: float) -> fl
     seconds = m.mean + over * m.mean / p if over > 0 else m.mean
     if m.host != source:
         seconds += s.seen_delay[source, m.host] + size * (1 + own) * s.seen_per_byte[source, m.host]
+        seconds += min(size * s.seen_toll[source, m.host], MOST_TOLL * m.mean)
     return seconds
 
 

@@ -115,8 +115,10 @@ class State(NamedTuple):
     next_lane: Table  # [site, site]
     delay: Table  # [host, host] as last told
     per_byte: Table
+    toll: Table
     seen_delay: Table  # as in the view
     seen_per_byte: Table
+    seen_toll: Table
     types: Table
     stages: Table  # [type, 1 + stage]
     edges: Table  # [type, 1 + stage, edge]
@@ -167,8 +169,10 @@ DTYPES: dict[str, tuple[np.dtype[Any], int]] = {
     "next_lane": (WHOLE, 2),
     "delay": (REAL, 2),
     "per_byte": (REAL, 2),
+    "toll": (REAL, 2),
     "seen_delay": (REAL, 2),
     "seen_per_byte": (REAL, 2),
+    "seen_toll": (REAL, 2),
     "types": (TYPE, 1),
     "stages": (STAGE, 2),
     "edges": (EDGE, 3),
@@ -228,8 +232,10 @@ def fresh(layout: Layout) -> State:
         next_lane=whole(1, 1),
         delay=np.zeros((H, H)),
         per_byte=np.zeros((H, H)),
+        toll=np.zeros((H, H)),
         seen_delay=np.zeros((H, H)),
         seen_per_byte=np.zeros((H, H)),
+        seen_toll=np.zeros((H, H)),
         types=np.zeros(kinds, TYPE),
         stages=np.zeros((kinds, width), STAGE),
         edges=np.zeros((kinds, width, edges), EDGE),

@@ -251,6 +251,7 @@ class Reference:
             self._delay,
             self._per_byte,
             self.layout.rules.rule,
+            self._toll,
         )
         self.local = [dict(book) for book in self.pending]
         self._reported = len(self.answers)
@@ -281,10 +282,11 @@ class Reference:
 
     # -- network
 
-    def set_costs(self, delay: Floats, per_byte: Floats) -> None:
+    def set_costs(self, delay: Floats, per_byte: Floats, toll: Floats) -> None:
         self.delay, self.per_byte = delay.tolist(), per_byte.tolist()
         self._delay = tuple(tuple(row) for row in self.delay)
         self._per_byte = tuple(tuple(row) for row in self.per_byte)
+        self._toll = tuple(tuple(row) for row in toll.tolist())
 
     def set_next(self, table: Ints) -> None:
         self.transfers.next = table.tolist()
