@@ -6,7 +6,7 @@ controller's are nominal, a container's are wire units (docs/wire.md); the funct
 
     estimate = net(source, v, b (1 + own)) + x̄ + (backlog + own + 1 − p)⁺ x̄ / p
 
-and of instances the one with the least estimate + toll is taken, toll = min(b · toll per byte, 4 x̄): eq. (47), what the
+and of instances the one with the least estimate + toll is taken, toll = min(b · toll per byte, 3 x̄): eq. (47), what the
 bytes take from others on trunks that are busy. It is a price and no time: whether a task is admitted does not count it.
 
 The view is up to a view interval old. A sender that routes by it alone sends everything of that interval to the
@@ -36,7 +36,7 @@ INGRESS = "ingress"
 ESTIMATE, NEAREST, LEAST_BACKLOG, ROUND_ROBIN, RANDOM = "estimate", "nearest", "least_backlog", "round_robin", "random"
 RULES = (ESTIMATE, NEAREST, LEAST_BACKLOG, ROUND_ROBIN, RANDOM)
 #: The toll of eq. (47) is at most so many x̄ of the target: a queue here that takes longer is worth the trunk.
-MOST_TOLL = 4.0
+MOST_TOLL = 3.0
 NOBODY: frozenset[str] = frozenset()
 NOTHING: Mapping[str, int] = {}
 

@@ -83,7 +83,7 @@ def test_a_toll_keeps_bytes_away_until_the_queue_is_worth_it() -> None:
         v = with_toll(view(at("near", "n1", backlog=backlog), at("far", "n2", backlog=0)), 100e-9)
         found = route(v, "image", "gw1", 1e6)
         assert found is not None and found.id == chosen, backlog
-    for backlog, chosen in ((8, "near"), (10, "far")):  # at most 4 x̄ = 200 ms, which are eight requests
+    for backlog, chosen in ((6, "near"), (8, "far")):  # at most 3 x̄ = 150 ms, which are six requests
         v = with_toll(view(at("near", "n1", backlog=backlog), at("far", "n2", backlog=0)), 1.0)
         found = route(v, "image", "gw1", 1e6)
         assert found is not None and found.id == chosen, backlog
