@@ -25,7 +25,7 @@ from testbed.topology.model import Topology
 
 GAIN = 0.3  # of a reading; one slot alone is a burst (chosen on E12, seeds 101 and up are not touched by it)
 MOST = 0.8
-TOLL = 20  # chosen on E12, seeds 101 to 110; docs/policies.md
+TOLL = 20.0  # chosen on E12, seeds 101 to 110; docs/policies.md
 #: Hosts up to which it is done: path costs are a table over all pairs, made anew and sent to every sender at each
 #: reading.
 MOST_HOSTS = 60

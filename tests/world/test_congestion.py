@@ -7,7 +7,10 @@ from testbed.world.congestion import GAIN, MOST, TOLL, Congestion
 
 NET = Topology(
     "t", (Site("s1", "a"), Site("s2", "b")), (Host("n1", "s1", "a", "big"),), (),
-    (Link("s1--s2", "s1", "s2", Shape(8e6), Shape(16e6), "trunk"), Link("n1--s1", "n1", "s1", Shape(8e6), Shape(8e6), "node")),
+    (
+        Link("s1--s2", "s1", "s2", Shape(8e6), Shape(16e6), "trunk"),
+        Link("n1--s1", "n1", "s1", Shape(8e6), Shape(8e6), "node"),
+    ),
 )  # fmt: skip
 
 
