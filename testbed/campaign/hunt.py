@@ -29,6 +29,7 @@ from testbed.scenario.resolve import resolve
 from testbed.verdict.cells import Cell, digest
 
 RECORD = "falsify.json"
+WIDE = 80  # characters on what is run, in a line of progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,15 @@ def _claim(file: Path, scenario: Scenario, wanted: str | None) -> Claim:
     return scenario.claims[0 if wanted is None else ids.index(wanted)]
 
 
+def _short(setting: str) -> str:
+    """A setting for a line of progress: of a fault its kind and target."""
+    path, _, value = setting.partition("=")
+    if not path.startswith("faults.") or not value.startswith("{"):
+        return setting
+    fault = json.loads(value)
+    return f"{fault['kind']} {fault['target']}"
+
+
 def _runner(client: Any, h: Hunt, progress: Progress) -> Callable[[Sequence[Cell]], dict[Cell, Any]]:
     bundle, ours, most = Bundle.of(h.file, [h.sets]), identity(), h.effort.budget
     bound = h.claim.metric == "fluid_bound"
@@ -131,7 +141,8 @@ def _runner(client: Any, h: Hunt, progress: Progress) -> Callable[[Sequence[Cell
             for name, cell in names.items()
         ]
         found: dict[Cell, Any] = {}
-        words = "; ".join(dict.fromkeys(", ".join(c.sets) or "undisturbed" for c in cells))[:80]
+        words = "; ".join(dict.fromkeys(", ".join(map(_short, c.sets)) or "undisturbed" for c in cells))
+        words = words if len(words) <= WIDE else words[: WIDE - 1] + "…"
         progress(ended, most, words)
         for group in made(client, orders):
             for one in group:

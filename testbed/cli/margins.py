@@ -16,6 +16,7 @@ from testbed.cli.falsify import effort, sentences
 from testbed.cli.progress import Budget, Progress, stderr, tell
 from testbed.errors import InputError
 from testbed.report.margins import figure, page, table
+from testbed.run.prepare import load
 
 OUTCOMES = {0: "holds", 1: "counterexample", 3: "unknown"}
 
@@ -29,9 +30,9 @@ def draw_margins(a: argparse.Namespace) -> int:
     rows = []
     with Budget() as progress, crew(None, a.workers or len(os.sched_getaffinity(0)), live=False) as client:
         for i, h in enumerate(hunts):
-            folder = Path(a.out) / h.file.stem / h.scenario.policy.name
+            folder = Path(a.out) / _place(h, a)
             console.print(f"({i + 1} of {len(hunts)}) {h.file.stem}: {h.claim.id}, {h.scenario.policy.name}")
-            rows.append(_row(h, folder, _kept(h, folder) or _searched(client, h, folder, progress)))
+            rows.append(_row(h, _place(h, a), _kept(h, folder) or _searched(client, h, folder, progress)))
             _write(Path(a.out), a, rows)  # now, so that a search that is cut short leaves what there is
     where = f"page: {Path(a.out) / 'index.html'}"
     if a.json:
@@ -42,14 +43,24 @@ def draw_margins(a: argparse.Namespace) -> int:
 
 def _hunts(files: list[Path], policies: list[Any], a: argparse.Namespace) -> list[Hunt]:
     """A claim that compares with a policy is not asked of that very policy. Raises InputError."""
-    hunts = [Hunt.of(file, None, policy, effort(a)) for file in files for policy in policies]
+    hunts = []
+    for file in files:
+        claims: list[str | None] = [None]
+        if a.all_claims:
+            claims = [c.id for c in load(file, ()).claims]
+        hunts += [Hunt.of(file, claim, policy, effort(a)) for claim in claims for policy in policies]
     hunts = [h for h in hunts if not h.claim.against or h.claim.against.policy != h.scenario.policy.name]
-    names = [(h.file.stem, h.scenario.policy.name) for h in hunts]
+    names = [_place(h, a) for h in hunts]
     if len(set(names)) < len(names):
         raise InputError("two of the files have one name, or a policy stands there twice; their searches would mix")
     if not hunts:
         raise InputError("margins: there is no claim to search for; name scenarios that make one")
     return hunts
+
+
+def _place(h: Hunt, a: argparse.Namespace) -> str:
+    """Where in DIR its search lies."""
+    return "/".join([h.file.stem, *([h.claim.id] if a.all_claims else []), h.scenario.policy.name])
 
 
 def _kept(h: Hunt, folder: Path) -> dict[str, Any] | None:
@@ -69,12 +80,12 @@ def _searched(client: Any, h: Hunt, folder: Path, progress: Progress) -> dict[st
     return caught.record
 
 
-def _row(h: Hunt, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+def _row(h: Hunt, place: str, record: dict[str, Any]) -> dict[str, Any]:
     judged = record["judged"] or {}
     return {
         "file": h.file.stem,
         "question": h.scenario.question,
-        "folder": f"{h.file.stem}/{h.scenario.policy.name}",
+        "folder": place,
         "outcome": OUTCOMES[record["exit_code"]],
         "estimate": judged.get("estimate"),
         **record,

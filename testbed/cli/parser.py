@@ -157,6 +157,7 @@ def _many_runs(words: Any) -> None:
     c.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="first claim of each (default: scenarios/claims)"
     )
+    c.add_argument("--all-claims", action="store_true", help="every claim of each file, not the first alone")
     c.add_argument("--policies", metavar="A,B", help="instead of each scenario's own policy")
     _effort(c)
     c.add_argument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.report import canvas
@@ -26,23 +26,24 @@ def figure(found: Mapping[str, Any], alone: bool = False) -> str:
     kinds, policies = _kinds(found), list(dict.fromkeys(r["policy"] for r in rows))
     files: dict[str, list[Any]] = {}
     for r in rows:
-        files.setdefault(r["file"], []).append(r)
+        files.setdefault(_name(r, rows), []).append(r)
+    left = max(LEFT, 7 * max(map(len, files)))
     height = TOP + sum(BAR * len(mine) + GAP for mine in files.values())
-    c = Canvas(LEFT + COLUMN * len(kinds), height)
-    c.legend(LEFT, 16, [(f"c{policies.index(p) % 8}", p) for p in policies])
+    c = Canvas(left + COLUMN * len(kinds), height)
+    c.legend(left, 16, [(f"c{policies.index(p) % 8}", p) for p in policies])
     for i, kind in enumerate(kinds):
         title, unit = TITLES.get(kind, (kind, ""))
-        c.text(LEFT + COLUMN * i, 40, title)
-        c.text(LEFT + COLUMN * i, 54, unit, ink="dim", size=10)
+        c.text(left + COLUMN * i, 40, title)
+        c.text(left + COLUMN * i, 54, unit, ink="dim", size=10)
     y = float(TOP)
     for file, mine in files.items():
         c.line((0, y - GAP / 2), (c.width, y - GAP / 2))
         c.text(0, y + BAR * len(mine) / 2 + 3, file)
         for r in mine:
             for i, kind in enumerate(kinds):
-                _bar(c, LEFT + COLUMN * i, y, r, kind, policies.index(r["policy"]))
+                _bar(c, left + COLUMN * i, y, r, kind, policies.index(r["policy"]))
             if _misses_undisturbed(r):
-                c.text(LEFT + 4, y + 8, f"{r['policy']} misses it undisturbed", ink="bad", size=9)
+                c.text(left + 4, y + 8, f"{r['policy']} misses it undisturbed", ink="bad", size=9)
             y += BAR
         y += GAP
     svg = c.svg("margin of each claim by kind of disturbance and policy")
@@ -61,6 +62,12 @@ def _bar(c: Canvas, x: float, y: float, r: Mapping[str, Any], kind: str, series:
         hint = f"{r['policy']}: holds {'at the most: ' if held else 'up to '}{m['amount']} {m['target']}".rstrip()
         c.rect(x, y, TRACK * m["holds_at"], BAR - 2, f"c{series % 8}", hint)
         c.text(x + TRACK + 5, y + 8, f"≥ {m['amount']}" if held else m["amount"], size=9)
+
+
+def _name(r: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """The file's, and the claim's where others of the file are there."""
+    several = any(x["file"] == r["file"] and x["claim"] != r["claim"] for x in rows)
+    return f"{r['file']}: {r['claim']}" if several else str(r["file"])
 
 
 def _kinds(found: Mapping[str, Any]) -> list[str]:

@@ -212,6 +212,19 @@ def test_margins_draw_every_claim_and_policy(file: Path, capsys: Any) -> None:
     assert "their searches would mix" in capsys.readouterr().err
 
 
+def test_margins_of_every_claim_of_a_file(file: Path, capsys: Any) -> None:
+    words = ["margins", str(file), "--all-claims", "--kinds", "load", "--load-up-to", "1.5", "--seeds", "1"]
+    words += ["--recheck", "3", "--workers", "1", "--out", str(file.parent / "margins")]
+    assert main(words) == 0
+    found = json.loads((file.parent / "margins" / "margins.json").read_text())
+    assert [(r["claim"], r["folder"]) for r in found["rows"]] == [
+        ("on_time", "trunk/on_time/static"), ("lost", "trunk/lost/static"),
+    ]  # fmt: skip
+    drawn = "".join(ElementTree.parse(file.parent / "margins" / "margins.svg").getroot().itertext())
+    assert "trunk: on_time" in drawn and "trunk: lost" in drawn
+    assert "trunk/lost/static/falsify.json" in (file.parent / "margins" / "index.html").read_text()
+
+
 def test_of_two_targets_the_one_that_breaks_first_is_the_margin() -> None:
     """The second is searched only below the first one's root; both were run at what is said of them."""
     roots = {"a": 0.8, "b": 0.3, "c": 2.0, "d": 0.82}
@@ -255,7 +268,7 @@ def test_what_one_live_run_confirms(file: Path, summary: dict[str, Any], breaks:
 
 def test_what_the_page_says_of_searches_without_a_counterexample() -> None:
     row: dict[str, Any] = {"outcome": "unknown", "undisturbed_slack": -0.01, "budget_spent": False, "schedule": None}
-    row["setting"] = ""
+    row |= {"setting": "", "claim": "average"}
     assert "at its threshold undisturbed" in outcome(row)
     assert outcome({**row, "undisturbed_slack": 0.1, "budget_spent": True}) == "the budget was spent first"
     assert "not failed on others" in outcome({**row, "undisturbed_slack": 0.1})
