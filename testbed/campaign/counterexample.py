@@ -11,7 +11,7 @@ import yaml
 from testbed.campaign.falsify import Bench, Found
 from testbed.campaign.folder import write
 from testbed.campaign.parcel import Bundle
-from testbed.campaign.severity import Window, total
+from testbed.campaign.severity import Window, loaded, total
 from testbed.run.prepare import load
 from testbed.scenario import source
 
@@ -103,8 +103,9 @@ def _text(raw: Mapping[str, Any], claim: Mapping[str, Any], file: str, bench: Be
     content |= {"faults": faults} if faults else {}
     content |= {"policy": {"name": bench.scenario.policy.name}} if policy else {}
     content["run"] = {"seed": found.first}
-    narrowed = asked.model_dump(mode="json", include={"set", "sweep"}, exclude_defaults=True)
-    content["claims"] = [{k: v for k, v in claim.items() if k != "sweep"} | narrowed | {"runs": asked.runs}]
+    parts = {"set", "sweep", "against"}
+    narrowed = loaded(asked, found.schedule, bench.most).model_dump(mode="json", include=parts, exclude_defaults=True)
+    content["claims"] = [{k: v for k, v in claim.items() if k not in parts} | narrowed | {"runs": asked.runs}]
     said = " ".join(
         [*([f"at {label}"] if label else []), _sentence([d.words(bench.most, window) for d in found.schedule])]
     )

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from testbed.campaign.severity import DIGITS, Disturbance, Schedule, sets_of
+from testbed.campaign.severity import DIGITS, Disturbance, Schedule, loaded, sets_of
 from testbed.scenario.model import Claim, Scenario
 from testbed.verdict import decide
 from testbed.verdict.cells import Cell, cells_of, questions_of
@@ -81,11 +81,12 @@ class Bench:
     def evidence(self, schedule: Schedule, claim: Claim, first: int) -> decide.Evidence:
         own = sets_of(schedule, self.scenario, self.most)
         self._make(self._cells(schedule, claim, first))
-        return decide.gather(claim, first, lambda cell: self.known[Cell((*own, *cell.sets), cell.seed)])
+        shaken = loaded(claim, schedule, self.most)
+        return decide.gather(shaken, first, lambda cell: self.known[Cell((*own, *cell.sets), cell.seed)])
 
     def _cells(self, schedule: Schedule, claim: Claim, first: int) -> list[Cell]:
         own = sets_of(schedule, self.scenario, self.most)
-        return [Cell((*own, *c.sets), c.seed) for c in cells_of(claim, first)]
+        return [Cell((*own, *c.sets), c.seed) for c in cells_of(loaded(claim, schedule, self.most), first)]
 
     def _make(self, cells: Iterable[Cell]) -> None:
         wanted = [c for c in dict.fromkeys(cells) if c not in self.known]

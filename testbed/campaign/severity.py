@@ -7,12 +7,13 @@ A schedule is a set of disturbances; its severity is the sum of theirs.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from testbed.scenario import targets
-from testbed.scenario.model import Scenario
+from testbed.scenario.model import Claim, Scenario
 from testbed.topology.model import Topology
 
 KINDS = ("load", "bandwidth_drop", "link_down", "node_crash", "load_spike")
@@ -99,6 +100,25 @@ def candidates(topology: Topology, kinds: Sequence[str]) -> Iterator[Disturbance
         else:
             for name in targets.names(topology, roles[kind]):
                 yield Disturbance(kind, name)
+
+
+def loaded(claim: Claim, schedule: Schedule, most: float) -> Claim:
+    """The claim, the loads that it sets itself made larger by what the schedule adds: they go before the scenario's."""
+    factor = math.prod(d.load_factor(most) for d in schedule if d.kind == "load")
+    if factor == 1.0:
+        return claim
+
+    def more(path: str, value: Any) -> Any:
+        return float(f"{float(value) * factor:.6g}") if path == "load" else value
+
+    changed: dict[str, Any] = {"set": {p: more(p, v) for p, v in claim.set.items()}}
+    if claim.sweep is not None:
+        values = [more(claim.sweep.path, v) for v in claim.sweep.values]
+        changed["sweep"] = claim.sweep.model_copy(update={"values": values})
+    if claim.against is not None:
+        own = {p: more(p, v) for p, v in claim.against.set.items()}
+        changed["against"] = claim.against.model_copy(update={"set": own})
+    return claim.model_copy(update=changed)
 
 
 def sets_of(schedule: Schedule, scenario: Scenario, most: float) -> tuple[str, ...]:

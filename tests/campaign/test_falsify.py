@@ -328,6 +328,17 @@ def test_a_broken_setting_spares_the_others(file: Path) -> None:
     assert sum(asked) == 32 * len(held) + 2 * (len(bench.slacks) - len(held))
 
 
+def test_more_load_is_more_of_the_loads_that_a_claim_sweeps(file: Path) -> None:
+    """At the largest of sixteen loads it breaks above 20: 16 (1 + 3 s) > 20 from s = 1/12 on."""
+    bench = bench_of(file, lambda load, lost: 0.9 if load <= 20 else 0.1, [])
+    ray = Disturbance("load", "")
+    assert (
+        bench.slack((ray.at(0.08),)) > 0 > bench.slack((ray.at(0.09),)) and bench.binding[(ray.at(0.09),)] == "load=16"
+    )
+    loads = {dict(s.split("=", 1) for s in cell.sets)["load"] for cell in bench.known}
+    assert "19.84" in loads and "20.32" in loads
+
+
 def test_where_another_setting_breaks_it_is_found_and_comes_first_from_then_on(file: Path) -> None:
     asked: list[int] = []
     bench = bench_of(file, lambda load, lost: 0.99 - 0.01 * load - lost * (load == 5), asked)
