@@ -61,13 +61,13 @@ class Sender:
         self._suspects = {i: until for i, until in self._suspects.items() if until > now}
         return frozenset(self._suspects)
 
-    def route(self, service: str, size: float, task: int, stage: int, attempt: int) -> routing.Target | None:
-        """The instance for a transfer of `size` bytes from here; stage: its position in the task type's stages."""
+    def route(self, service: str, size: float, task: int, attempt: int, way: routing.Way) -> routing.Target | None:
+        """The instance for a transfer of `size` bytes from here."""
         if self.view is None:
             return None
         sent = self._routed.get(service, 0)
-        turn = routing.turn(self.view.rule, sent, task, stage, attempt)
-        target = routing.route(self.view, service, self.endpoint, size, self.excluded(), self.local, turn)
+        turn = routing.turn(self.view.rule, sent, task, way.stage, attempt)
+        target = routing.route(self.view, service, self.endpoint, size, self.excluded(), self.local, turn, way)
         if target is not None:
             self._routed[service] = sent + 1
         return target

@@ -97,11 +97,10 @@ class Runner:
         self.sent += 1
         task.timer = self._loop.call_at(task.last_moment, self._last_moment, task)
         view = self.sender.view
-        if self._admission and view is not None:
-            local = self.sender.local
-            if not routing.admit(view, task.spec, self.sender.endpoint, task.size, now, task.deadline, local):
-                self._resolve(task, "refused", None)
-                return
+        admitted = view is None or routing.admit(view, task.spec, self.sender.endpoint, task.size, now, task.deadline)
+        if self._admission and not admitted:
+            self._resolve(task, "refused", None)
+            return
         if now >= task.deadline:  # its channel took all its time
             self._resolve(task, "expired", None)
             return
@@ -155,7 +154,8 @@ class Runner:
                     continue
                 place = bind.get(stage.name)
                 if place is None:
-                    target = self.sender.route(stage.service, size * task.size, task.id, k, task.attempts + 1)
+                    way = routing.Way(task.spec, k, self.sender.endpoint, task.size)
+                    target = self.sender.route(stage.service, size * task.size, task.id, task.attempts + 1, way)
                     if target is None:
                         return None
                     place = (target.id, target.address, target.port)

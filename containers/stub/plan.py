@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import routing
 from common.wire import WireError
 
 
@@ -23,9 +24,13 @@ class Plan:
     def __init__(self, types: list[dict[str, Any]]) -> None:
         self._sources: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
         self._next: dict[tuple[str, str], tuple[list[Step], float]] = {}
+        self._specs: dict[str, routing.TypeSpec] = {}
+        self._index: dict[tuple[str, str], int] = {}
         for kind in types:
             name = kind["name"]
+            self._specs[name] = routing.TypeSpec.from_wire(kind)
             for k, stage in enumerate(kind["stages"]):
+                self._index[name, stage["name"]] = k
                 sources = frozenset(i["source"] for i in stage["inputs"])
                 self._sources[name, stage["name"]] = stage["service"], sources
                 self._next.setdefault((name, stage["name"]), ([], float(kind["output"])))
@@ -43,3 +48,8 @@ class Plan:
     def next(self, kind: str, stage: str) -> tuple[list[Step], float]:
         """The edges out of a stage (none: a sink) and the type's result bytes."""
         return self._next[kind, stage]
+
+    def way(self, header: dict[str, Any], stage: str) -> routing.Way:
+        """Where a request of this header is when it goes to, or is at, a stage."""
+        kind = header["type"]
+        return routing.Way(self._specs[kind], self._index[kind, stage], header["gw"], header["size"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import routing
 from common.inbound import Inbound
 from common.sender import Sender
 from common.wire import FAILED, FIN, REQUEST, RESULT, STATE_GET, Frame, Header, WireError, check_request
@@ -38,15 +39,15 @@ class Service:
         self._interval = float(config["view_interval"])
         self._state_bytes = int(config["state_bytes"])
         self._grace = 0.0 if config["early_drop"] else JOIN_GRACE
-        self._early_drop = bool(config["early_drop"])
         self._plan = Plan(config["types"])
         self.telemetry = Telemetry()
         self.joins = Joins()
         self.pending: Pending[Job] = Pending(config["queue"], int(config["queue_limit"]))
         self.sender = Sender(self.node, self._interval, self._undelivered)
         self.workers = Workers(
-            int(config["workers"]), self.pending, _rates(config, counter_path), self._early_drop, self._done, self._drop
-        )
+            int(config["workers"]), self.pending, _rates(config, counter_path),
+            self._hopeless if config["early_drop"] else None, self._done, self._drop,
+        )  # fmt: skip
         self.workers.pace = float(config["pace"])
         self._seen: dict[tuple[int, int, str], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,6 +115,14 @@ class Service:
 
     # -- services end
 
+    def _hopeless(self, job: Job, ends: float) -> bool:
+        """Whether a service that `ends` then is in vain."""
+        view = self.sender.view
+        if view is None:
+            return ends > job.deadline
+        way = self._plan.way(job.header, job.header["stage"])
+        return routing.hopeless(view, way, self.node, ends, job.deadline)
+
     def _drop(self, job: Job, now: float) -> None:
         self.telemetry.row(job.header, job.arrived, None, now, "dropped", job.work)
         self._fail(job.header, "expired")
@@ -136,7 +145,8 @@ class Service:
             if step.join:
                 place = h["bind"].get(step.stage)
             else:
-                target = self.sender.route(step.service, step.bytes * size, h["task"], step.index, h["attempt"])
+                way = self._plan.way(h, step.stage)
+                target = self.sender.route(step.service, step.bytes * size, h["task"], h["attempt"], way)
                 place = (target.id, target.address, target.port) if target is not None else None
             if place is None:
                 self._fail(h, "no_route")

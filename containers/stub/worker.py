@@ -44,14 +44,17 @@ class Rates:
 
 
 class Workers:
-    """done(job, finished) and dropped(job, now) are called as services end and as hopeless requests come up."""
+    """done(job, finished) and dropped(job, now) are called as services end and as hopeless requests come up.
+
+    hopeless(job, end of its service): whether that is too late; None: nothing is dropped.
+    """
 
     def __init__(
         self,
         count: int,
         pending: Pending[Job],
         rates: Rates,
-        early_drop: bool,
+        hopeless: Callable[[Job, float], bool] | None,
         done: Callable[[Job, float], None],
         dropped: Callable[[Job, float], None],
     ) -> None:
@@ -60,7 +63,7 @@ class Workers:
         self.running: set[Job] = set()
         self._pending = pending
         self._rates = rates
-        self._early_drop = early_drop
+        self._hopeless = hopeless
         self._done = done
         self._dropped = dropped
         self._loop = asyncio.get_running_loop()
@@ -81,7 +84,7 @@ class Workers:
                 break
             now = self._loop.time()
             seconds = self._rates.seconds(job.work) * self.pace
-            if self._early_drop and now + seconds > job.deadline:
+            if self._hopeless is not None and self._hopeless(job, now + seconds):
                 self._dropped(job, now)
                 continue
             job.started = now

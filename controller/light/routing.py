@@ -1,13 +1,16 @@
-"""Which instance gets this transfer, is a task worth admitting, is it past hope: asked per request by every sender.
+"""Which instance gets this transfer, is a task past hope: asked per request by every sender and every service.
 
-STANDARD LIBRARY ONLY and no import of this project: this one file is copied into the service containers.
+STANDARD LIBRARY ONLY and no import of this project: this one file is copied into the service containers, and so has
+more than 400 lines.
 docs/mathematics.md, eq. (27). All times in seconds and all sizes in bytes of whoever built the view: the
 controller's are nominal, a container's are wire units (docs/wire.md); the functions do not care.
 
     estimate = net(source, v, b (1 + own)) + x̄ + (backlog + own + 1 − p)⁺ x̄ / p
 
-and of instances the one with the least estimate + toll is taken, toll = min(b · toll per byte, 3 x̄): eq. (47), what the
-bytes take from others on trunks that are busy. It is a price and no time: whether a task is admitted does not count it.
+and of instances the one with the least estimate + toll + what follows is taken. toll = min(b · toll per byte, 3 x̄), eq.
+(47): what the bytes take from others on trunks that are busy, a price and no time. What follows, `ahead`, eq. (48):
+paths, services and tolls from there to the last result, by the way that costs least if nobody waits anywhere. A task
+that even so can't end before its deadline is past hope: it is not admitted, or dropped.
 
 The view is up to a view interval old. A sender that routes by it alone sends everything of that interval to the
 one instance that looked best; so it counts what it has itself sent since the view was made or has not been
@@ -15,15 +18,16 @@ acknowledged (`local`, own): these requests wait for a worker there, and their b
 next one. Exact ties are broken by load per worker and then differently for each sender.
 
 A view carries the rule its senders follow: RULES, decided by the policy (`controller.policy.Policy.routing`), the
-same for the whole run. Two rules take turns: `turn` says whose. Admission and early drop ask by the estimate under
-every rule: they are the same for all policies.
+same for the whole run. Two rules take turns: `turn` says whose. Admission and early drop ask `left` under every rule:
+they are the same for all policies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
 from zlib import crc32
 
 INFINITY = float("inf")
@@ -37,6 +41,8 @@ ESTIMATE, NEAREST, LEAST_BACKLOG, ROUND_ROBIN, RANDOM = "estimate", "nearest", "
 RULES = (ESTIMATE, NEAREST, LEAST_BACKLOG, ROUND_ROBIN, RANDOM)
 #: The toll of eq. (47) is at most so many x̄ of the target: a queue here that takes longer is worth the trunk.
 MOST_TOLL = 3.0
+#: Stands for "no way on" in what follows, s: a finite price, so that of several such ways there is a least one.
+NO_WAY = 1e3
 NOBODY: frozenset[str] = frozenset()
 NOTHING: Mapping[str, int] = {}
 
@@ -55,10 +61,22 @@ class Target:
     draining: bool = False
 
 
+class Ahead(NamedTuple):
+    """What follows a stage: seconds of delays and services, seconds of bytes and tolls (a price) per task size."""
+
+    seconds: float
+    per_size: float
+    toll: float
+
+
+NO_WAY_ON = Ahead(NO_WAY, 0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What a sender knows. index: endpoint → row and column of `delay` (s), `per_byte` (s per byte) and `toll` (s per
-    byte; (): none is taken); rule: RULES.
+    byte; (): none is taken); rule: RULES; found: what `ahead` has found so far, also in views before that differ in
+    backlogs only.
     """
 
     targets: Mapping[str, tuple[Target, ...]]
@@ -67,6 +85,7 @@ class View:
     per_byte: tuple[tuple[float, ...], ...]
     rule: str = ESTIMATE
     toll: tuple[tuple[float, ...], ...] = ()
+    found: dict[tuple[str, int, str, str], Ahead] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any], previous: View | None = None) -> View:
@@ -81,7 +100,10 @@ class View:
         if "delay" not in wire and "per_byte" not in wire:
             if previous is None:
                 raise ValueError("view: the first view must carry 'delay' and 'per_byte'; found neither")
-            return cls(targets, previous.index, previous.delay, previous.per_byte, previous.rule, previous.toll)
+            view = cls(targets, previous.index, previous.delay, previous.per_byte, previous.rule, previous.toll)
+            if view._places() == previous._places():
+                object.__setattr__(view, "found", previous.found)
+            return view
         if "delay" not in wire or "per_byte" not in wire:
             raise ValueError("view: 'delay' and 'per_byte' are sent together or not at all; found only one of them")
         if "endpoints" in wire:
@@ -116,6 +138,10 @@ class View:
                 wire["toll"] = [list(row) for row in self.toll]
         return wire
 
+    def _places(self) -> list[tuple[str, str, float]]:
+        """All that `ahead` asks of targets, in their order."""
+        return [(m, t.node, t.mean) for m, targets in self.targets.items() for t in targets if t.workers > 0]
+
     def net(self, source: str, node: str, size: float) -> float:
         """net(o, v, b), s: propagation plus bytes over the bottleneck; infinity where there is no path."""
         if source == node:
@@ -135,7 +161,7 @@ class StageSpec:
     inputs: tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TypeSpec:
     """A task type: deadline (relative, s), result bytes per sink, stages in topological order."""
 
@@ -158,6 +184,24 @@ class TypeSpec:
         fed = {source for s in self.stages for source, _ in s.inputs}
         return tuple(s.name for s in self.stages if s.name not in fed)
 
+    @cached_property
+    def onward(self) -> tuple[tuple[tuple[int, str, float], ...], ...]:
+        """Edges out of the gateway and out of each stage: the stage they lead to, its service, bytes. (): a sink."""
+        edges: dict[str, list[tuple[int, str, float]]] = {INGRESS: [], **{s.name: [] for s in self.stages}}
+        for k, stage in enumerate(self.stages):
+            for source, size in stage.inputs:
+                edges[source].append((k, stage.service, size))
+        return tuple(tuple(row) for row in edges.values())
+
+
+class Way(NamedTuple):
+    """Where in which task a request is: its type, the stage it goes to (−1: none yet), its gateway's endpoint, size."""
+
+    spec: TypeSpec
+    stage: int
+    gateway: str
+    size: float = 1.0
+
 
 def waiting(target: Target, extra: int = 0) -> float:
     """(backlog + extra + 1 − p)⁺ x̄ / p of eq. (27), s: how long a request sent now waits for a worker."""
@@ -173,6 +217,80 @@ def estimate(view: View, target: Target, source: str, size: float, extra: int = 
     extra: own requests to it that the view does not show; each is taken to be as large as this one.
     """
     return view.net(source, target.node, size * (1 + extra)) + target.mean + waiting(target, extra)
+
+
+def ahead(view: View, spec: TypeSpec, stage: int, gateway: str, node: str) -> Ahead:
+    """Eq. (48): from the end of a stage on `node` (−1: from the gateway) until the last result is at the gateway.
+
+    By the instances that cost least for a task of size 1 if nobody waits, draining ones among them; of a stage's
+    successors the dearest counts.
+    """
+    key = spec.name, stage, gateway, node
+    found = view.found.get(key)
+    if found is None:
+        found = view.found[key] = _ahead(view, spec, stage, gateway, node)
+    return found
+
+
+def _ahead(view: View, spec: TypeSpec, stage: int, gateway: str, node: str) -> Ahead:
+    edges = spec.onward[stage + 1]
+    if not edges:
+        delay, per_byte, toll = _leg(view, node, gateway)
+        return Ahead(delay, spec.output * per_byte, spec.output * toll) if delay < NO_WAY else NO_WAY_ON
+    dearest = None
+    for following, service, size in edges:
+        least = None
+        for t in view.targets.get(service, ()):
+            delay, per_byte, toll = _leg(view, node, t.node)
+            if t.workers <= 0 or not delay < NO_WAY:
+                continue
+            then = ahead(view, spec, following, gateway, t.node)
+            one = Ahead(
+                delay + t.mean + then.seconds,
+                size * per_byte + then.per_size,
+                min(size * toll, MOST_TOLL * t.mean) + then.toll,
+            )
+            if least is None or _price(one) < _price(least):
+                least = one
+        if least is None or least.seconds >= NO_WAY:
+            return NO_WAY_ON
+        if dearest is None or _price(dearest) < _price(least):
+            dearest = least
+    return dearest or NO_WAY_ON
+
+
+def _leg(view: View, node: str, to: str) -> tuple[float, float, float]:
+    """delay, seconds per byte and toll per byte from one endpoint to another; infinite without a path."""
+    if node == to:
+        return 0.0, 0.0, 0.0
+    i, j = view.index.get(node), view.index.get(to)
+    if i is None or j is None:
+        return INFINITY, 0.0, 0.0
+    return view.delay[i][j], view.per_byte[i][j], view.toll[i][j] if view.toll else 0.0
+
+
+def _price(a: Ahead) -> tuple[float, float, float]:
+    """By what ways compare; equal sums by their parts, so that the order of instances decides nothing."""
+    return a.seconds + a.per_size + a.toll, a.seconds, a.per_size
+
+
+def left(view: View, way: Way, node: str) -> float:
+    """Seconds from the end of the stage of `way` on `node` until the last result, if nobody waits; NO_WAY and more
+    where there is no way on now.
+    """
+    then = ahead(view, way.spec, way.stage, way.gateway, node)
+    return then.seconds + way.size * then.per_size
+
+
+def hopeless(view: View, way: Way, node: str, ends: float, deadline: float) -> bool:
+    """Whether a stage that `ends` then on `node` ends in vain. Not for want of a way on: there may be one again."""
+    after = left(view, way, node)
+    return ends > deadline or (after < NO_WAY and ends + after > deadline)
+
+
+def admit(view: View, spec: TypeSpec, gateway: str, size: float, now: float, deadline: float) -> bool:
+    """Whether a task entering now may be back by `deadline` (absolute, the clock of `now`): eq. (48)."""
+    return now + left(view, Way(spec, -1, gateway, size), gateway) <= deadline
 
 
 def turn(rule: str, sent: int, task: int, stage: int, attempt: int = 1) -> int:
@@ -197,15 +315,17 @@ def route(
     exclude: frozenset[str] = NOBODY,
     local: Mapping[str, int] = NOTHING,
     turn: int = 0,
+    way: Way | None = None,
 ) -> Target | None:
     """The instance of `service` that the view's rule names; None when none is reachable.
 
     exclude: instance ids not to be used (found broken). local: own requests sent to each instance since the view
-    was made. turn: of `turn`, for the rules that take turns. A draining instance is chosen only when no other is left.
+    was made. turn: of `turn`, for the rules that take turns. way: what the estimate is to look ahead on. A draining
+    instance is chosen only when no other is left.
     """
     if view.rule != ESTIMATE:
         return _by_rule(view, service, source, size, exclude, local, turn)
-    return _least_estimate(view, service, source, size, exclude, local)
+    return _least_estimate(view, service, source, size, exclude, local, way)
 
 
 def _by_rule(
@@ -238,9 +358,15 @@ def _by_rule(
 
 
 def _least_estimate(
-    view: View, service: str, source: str, size: float, exclude: frozenset[str], local: Mapping[str, int]
+    view: View,
+    service: str,
+    source: str,
+    size: float,
+    exclude: frozenset[str],
+    local: Mapping[str, int],
+    way: Way | None,
 ) -> Target | None:
-    """Eq. (27) and (47) in one pass; `local` and draining as `route` says."""
+    """Eq. (27), (47) and (48) in one pass; `local` and draining as `route` says."""
     targets = view.targets.get(service, ())
     row = view.index.get(source)
     delays = view.delay[row] if row is not None else ()
@@ -263,6 +389,9 @@ def _least_estimate(
             seconds += delays[column] + size * (1 + own) * bytes_[column]
             if tolls:
                 seconds += min(size * tolls[column], MOST_TOLL * t.mean)
+        if way is not None:
+            then = ahead(view, way.spec, way.stage, way.gateway, t.node)
+            seconds += then.seconds + way.size * (then.per_size + then.toll)
         if t.draining:
             if seconds < least_draining:
                 last_resort, least_draining = t, seconds
@@ -300,50 +429,11 @@ def bind(
         if len(stage.inputs) > 1:
             total = size * sum(b for _, b in stage.inputs)
             whose = turn(view.rule, sent.get(stage.service, 0), task, k, attempt)
-            target = route(view, stage.service, gateway, total, exclude, local, whose)
+            target = route(view, stage.service, gateway, total, exclude, local, whose, Way(spec, k, gateway, size))
             if target is None:
                 return None
             bound[stage.name] = target.id
     return bound
-
-
-def completion(
-    view: View, spec: TypeSpec, gateway: str, size: float = 1.0, local: Mapping[str, int] = NOTHING
-) -> float:
-    """Estimated seconds from entering the network at `gateway` until the last result is back; size scales all bytes.
-
-    By the least estimate at every stage, whatever the view's rule.
-    """
-    done: dict[str, tuple[str, float]] = {INGRESS: (gateway, 0.0)}
-    fed: set[str] = set()
-    for stage in spec.stages:
-        fed.update(source for source, _ in stage.inputs)
-        join = len(stage.inputs) > 1
-        sender = gateway if join else done[stage.inputs[0][0]][0]
-        total = size * sum(b for _, b in stage.inputs)
-        target = _least_estimate(view, stage.service, sender, total, NOBODY, local)
-        if target is None:
-            return INFINITY
-        arrived = max(done[source][1] + view.net(done[source][0], target.node, size * b) for source, b in stage.inputs)
-        done[stage.name] = target.node, arrived + waiting(target, local.get(target.id, 0)) + target.mean
-    return max(
-        seconds + view.net(node, gateway, size * spec.output)
-        for name, (node, seconds) in done.items()
-        if name not in fed and name != INGRESS
-    )
-
-
-def admit(
-    view: View,
-    spec: TypeSpec,
-    gateway: str,
-    size: float,
-    now: float,
-    deadline: float,
-    local: Mapping[str, int] = NOTHING,
-) -> bool:
-    """Whether a task entering now is expected back by `deadline` (absolute, the clock of `now`)."""
-    return now + completion(view, spec, gateway, size, local) <= deadline
 
 
 def _matrix(rows: Sequence[Sequence[float]], n: int, name: str) -> tuple[tuple[float, ...], ...]:

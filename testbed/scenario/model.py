@@ -302,8 +302,10 @@ class Run(Strict):
     queue_limit: Annotated[Count, Field(ge=1, le=100000)] = Field(
         default=1000, description="requests an instance holds"
     )
-    early_drop: bool = Field(default=True, description="hopeless requests are dropped when they come up")
-    admission: bool = Field(default=True, description="gateways refuse what their estimate says will be late")
+    early_drop: bool = Field(
+        default=True, description="requests are dropped as they come up when they and what follows can't end in time"
+    )
+    admission: bool = Field(default=True, description="gateways refuse what can't be back in time even if nobody waits")
     mode: Literal["idle", "busy"] = Field(default="idle", description="services wait, or burn CPU")
     steering: Literal["sender", "switch"] = Field(default="sender", description="who chooses the instance")
     k_cpu: Factor | None = Field(

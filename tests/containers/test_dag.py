@@ -93,13 +93,26 @@ def test_a_result_after_the_deadline_is_late_and_its_latency_is_kept(bed):
 
 
 @pytest.mark.parametrize("bed", [((ONE,), {})], indirect=True)
-def test_admission_refuses_what_its_estimate_says_is_late(bed):
+def test_admission_refuses_what_can_not_be_back_in_time(bed):
     bed.gateway(admission=True)
     bed.stub("a-1", "a", workers=1)
     bed.announce()
     bed.go(draws(ONE, 5, rate=50, work=0.001, deadline=0.011))  # mean 0.01 + network + access 0.005
     bed.rows(tasks=5)
     assert bed.summary() == {"refused": 5}
+
+
+@pytest.mark.parametrize("bed", [((VQA,), {})], indirect=True)
+def test_a_request_is_dropped_when_what_follows_will_not_fit(bed):
+    """The view says 10 ms for each service: a first one that leaves less than that for the rest is not begun."""
+    bed.gateway()
+    for service in sorted({s.service for s in VQA.stages}):
+        bed.stub(f"{service}-1", service)
+    bed.announce()
+    bed.go(draws(VQA, 5, rate=5, work=0.05, deadline=0.075))  # 5 ms of access, 50 of service: 20 are left
+    bed.rows(tasks=5)
+    assert bed.summary() == {"expired": 5}
+    assert {s.outcome for s in bed.stages if s.stage == VQA.stages[0].name} == {"dropped"}
 
 
 @pytest.mark.parametrize("bed", [((ONE, VQA, FORK), {})], indirect=True)

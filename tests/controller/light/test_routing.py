@@ -1,4 +1,4 @@
-"""The pure functions every sender calls: estimate, route, admit, and the wire form of their view."""
+"""The pure functions every sender calls: estimate, route, what lies ahead, admit, and the wire form of their view."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,20 @@ from hypothesis import strategies as st
 from controller.light import routing
 from controller.light.routing import (
     INFINITY,
+    MOST_TOLL,
+    NO_WAY,
     RULES,
     StageSpec,
     Target,
     TypeSpec,
     View,
+    Way,
     admit,
+    ahead,
     bind,
-    completion,
     estimate,
+    hopeless,
+    left,
     route,
     turn,
 )
@@ -90,7 +96,7 @@ def test_a_toll_keeps_bytes_away_until_the_queue_is_worth_it() -> None:
     v = with_toll(view(at("near", "n1", backlog=3), at("far", "n2")), 100e-9)
     assert estimate(v, v.targets["image"][1], "gw1", 1e6) == pytest.approx(0.020 + 0.050), "it is a price and no time"
     one = TypeSpec("one", 1.0, 0.0, (StageSpec("image", "image", (("ingress", 1e6),)),))
-    assert completion(v, one, "gw1") == pytest.approx(0.020 + 0.100 + 0.010), "by the near one, without the toll"
+    assert left(v, Way(one, -1, "gw1"), "gw1") == pytest.approx(0.080), "by the near one, without the toll"
     assert View.from_wire(json.loads(json.dumps(v.to_wire()))) == v
     assert View.from_wire(v.to_wire(paths=False), previous=v) == v
 
@@ -188,7 +194,7 @@ def test_joins_are_bound_by_the_rule_and_admission_is_not() -> None:
     bound = [bind(both, SPEC, "gw1", sent={"join": k}) for k in (0, 1, 2, 3)]
     assert bound == [{"join": "j"}, {"join": "j"}, {"join": "k"}, {"join": "k"}]
     for rule in RULES:
-        assert completion(replace(network(), rule=rule), SPEC, "gw1") == pytest.approx(0.220)
+        assert left(replace(network(), rule=rule), Way(SPEC, -1, "gw1"), "gw1") == pytest.approx(0.170)
 
 
 SPEC = TypeSpec(
@@ -209,13 +215,97 @@ def network() -> View:
     return View(services, base.index, base.delay, base.per_byte)
 
 
-def test_completion_follows_the_dag_by_hand() -> None:
-    """image: 30 + wait 50 + 50 = 130 ms; text: 10 + 50 = 60; join at 130 + 20, + 50 = 200; back + 20 = 220 ms."""
-    assert completion(network(), SPEC, "gw1") == pytest.approx(0.220)
-    assert bind(network(), SPEC, "gw1") == {"join": "j"}
-    assert admit(network(), SPEC, "gw1", 1.0, 10.0, 10.2201)
-    assert not admit(network(), SPEC, "gw1", 1.0, 10.0, 10.2199)
-    assert completion(view(), SPEC, "gw1") == INFINITY and bind(view(), SPEC, "gw1") is None
+def test_what_lies_ahead_follows_the_dag_by_hand() -> None:
+    """By image: 10 + 20 for 2 MB + 50, then 10 + 10 + 50, then 10 + 10: 170 ms, 40 of them bytes; by text 130."""
+    v = network()
+    first = ahead(v, SPEC, -1, "gw1", "gw1")
+    assert first == pytest.approx((0.130, 0.040, 0.0))
+    assert ahead(v, SPEC, 2, "gw1", "n2") == pytest.approx((0.010, 0.010, 0.0)), "a sink: the way back"
+    assert ahead(v, SPEC, 2, "n2", "n2") == (0.0, 0.0, 0.0)
+    assert left(v, Way(SPEC, -1, "gw1", 3.0), "gw1") == pytest.approx(0.130 + 0.120), "three times the bytes"
+    assert bind(v, SPEC, "gw1") == {"join": "j"}
+    assert admit(v, SPEC, "gw1", 1.0, 10.0, 10.1701), "whatever waits at image"
+    assert not admit(v, SPEC, "gw1", 1.0, 10.0, 10.1699)
+    assert not admit(view(), SPEC, "gw1", 1.0, 10.0, 99.0) and bind(view(), SPEC, "gw1") is None
+
+
+def test_a_stage_that_ends_in_time_is_hopeless_when_what_follows_does_not_fit() -> None:
+    """After image on n1: 10 + 10 + 50 + 10 + 10 = 90 ms."""
+    v, way = network(), Way(SPEC, 0, "gw1")
+    assert not hopeless(v, way, "n1", 1.0, 1.0901) and hopeless(v, way, "n1", 1.0, 1.0899)
+    cut = replace(v, targets={**v.targets, "join": (v.targets["join"][1],)})  # on n3, which nobody reaches
+    assert ahead(cut, SPEC, 0, "gw1", "n1") == (NO_WAY, 0.0, 0.0)
+    assert not hopeless(cut, way, "n1", 1.0, 1.001), "there may be a way on again"
+    assert hopeless(cut, way, "n1", 1.0, 0.999)
+
+
+def test_the_estimate_looks_ahead() -> None:
+    """Two alike for image, n1 a little nearer; the next stage is on n2, 1 MB away from n1: 20 ms."""
+    chain = TypeSpec(
+        "c", 1.0, 0.0, (StageSpec("a", "image", (("ingress", 0.0),)), StageSpec("b", "next", (("a", 1e6),)))
+    )
+    v = View({"image": (at("i", "n1"), at("k", "n2", mean=0.055)), "next": (at("n", "n2"),)}, *_ways(view()))
+    for way, size, chosen in ((None, 1.0, "i"), (Way(chain, 0, "gw1"), 1.0, "k"), (Way(chain, 0, "n1"), 1.0, "k")):
+        found = route(v, "image", "gw1", 0.0, way=way)
+        assert found is not None and found.id == chosen, (way, size)
+    toll = with_toll(v, 3e-9)  # from n1 to n2 1 MB pays 3 ms: not worth 5 ms of x̄ without the 20
+    near = replace(toll, delay=tuple(tuple(0.0 for _ in ENDS) for _ in ENDS), per_byte=toll.delay)
+    near = replace(near, per_byte=near.delay)
+    found = route(near, "image", "gw1", 0.0, way=Way(chain, 0, "gw1"))
+    assert found is not None and found.id == "i"
+    found = route(near, "image", "gw1", 0.0, way=Way(chain, 0, "gw1", 2.0))
+    assert found is not None and found.id == "k", "twice the bytes pay 6 ms"
+
+
+def _ways(v: View) -> tuple[object, ...]:
+    return v.index, v.delay, v.per_byte
+
+
+amounts = st.floats(0.0, 0.1)
+matrices = st.lists(st.lists(amounts, min_size=4, max_size=4), min_size=4, max_size=4)
+rows = st.lists(st.tuples(st.sampled_from(ENDS), st.floats(0.001, 0.2)), min_size=1, max_size=3)
+
+
+@given(st.lists(rows, min_size=1, max_size=3), matrices, matrices, matrices, st.lists(amounts, min_size=5, max_size=5))
+def test_what_lies_ahead_of_a_chain_is_the_least_over_all_choices(
+    stages: list, delay: list, per_byte: list, toll: list, sizes: list
+) -> None:
+    spec = TypeSpec("chain", 1.0, sizes[-1], tuple(
+        StageSpec(f"{k}", f"m{k}", ((f"{k - 1}" if k else "ingress", sizes[k]),)) for k in range(len(stages))
+    ))  # fmt: skip
+    targets = {f"m{k}": tuple(at(f"{k}-{j}", v, mean=x) for j, (v, x) in enumerate(r)) for k, r in enumerate(stages)}
+    table = {e: i for i, e in enumerate(ENDS)}
+    v = View(targets, table, *(tuple(map(tuple, m)) for m in (delay, per_byte)), toll=tuple(map(tuple, toll)))
+
+    def price(chosen: tuple[Target, ...]) -> tuple[float, float, float]:
+        where, out = "gw1", [0.0, 0.0, 0.0]
+        for size, node, mean in [*((sizes[k], t.node, t.mean) for k, t in enumerate(chosen)), (sizes[-1], "gw1", None)]:
+            i, j = table[where], table[node]
+            if i != j:
+                most = INFINITY if mean is None else MOST_TOLL * mean
+                out = [out[0] + delay[i][j], out[1] + size * per_byte[i][j], out[2] + min(size * toll[i][j], most)]
+            out[0] += mean or 0.0
+            where = node
+        return out[0], out[1], out[2]
+
+    least = min(sum(price(chosen)) for chosen in product(*targets.values()))
+    found = ahead(v, spec, -1, "gw1", "gw1")
+    assert sum(found) == pytest.approx(least)
+    assert any(found == pytest.approx(price(chosen)) for chosen in product(*targets.values()))
+
+
+def test_what_was_found_is_kept_while_only_backlogs_change() -> None:
+    v = network()
+    first = ahead(v, SPEC, -1, "gw1", "gw1")
+    busier = replace(v, targets={**v.targets, "image": (at("i", "n1", 1, 9),)})
+    again = View.from_wire(busier.to_wire(paths=False), previous=v)
+    assert again.found is v.found and ahead(again, SPEC, -1, "gw1", "gw1") is first
+    faster = replace(v, targets={**v.targets, "image": (at("i", "n1", 1, 1), at("k", "gw1"))})
+    assert View.from_wire(faster.to_wire(paths=False), previous=v).found == {}
+    gone = replace(v, targets={**v.targets, "image": (at("i", "n1", 0, 1),)})
+    assert View.from_wire(gone.to_wire(paths=False), previous=v).found == {}
+    assert View.from_wire(v.to_wire(), previous=v).found == {}, "paths may have changed"
+    assert replace(v, rule="nearest").found == {}
 
 
 def test_the_view_survives_the_wire_and_keeps_paths_that_are_not_sent() -> None:

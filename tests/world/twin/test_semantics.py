@@ -55,6 +55,42 @@ def test_a_hopeless_request_is_dropped_when_it_comes_up(engine):
     assert rig.answer(1)["outcome"] == EXPIRED
 
 
+def test_a_request_is_dropped_when_what_follows_will_not_fit(engine):
+    """The second service is 10 ms away and takes 300 ms by the view; then 10 ms back. A task may be lucky: this is not
+    asked where it is served, only before."""
+    rig = Rig(engine, chain("m", "k"), early_drop=True)
+    rig.start("m", "a")
+    rig.start("k", "b", mean=0.3)
+    rig.engine.push()
+    for at, deadline in ((0.0, 0.43), (1.0, 0.41)):
+        rig.task(at, 0.1, 0.25, deadline=deadline)
+    rig.run(5.0)
+    assert rig.answer(0)["outcome"] == ON_TIME and rig.answer(0)["latency"] == pytest.approx(0.37)
+    assert rig.of(1)["outcome"] == DROPPED and rig.of(1)["ended"] == 1.0 and rig.answer(1)["outcome"] == EXPIRED
+
+
+def test_senders_look_ahead(engine):
+    """m on a, or on b 10 ms away and 5 ms slower; k is on b: a costs the 10 ms as well, and more for bytes."""
+    rig = Rig(engine, chain("m", "k", size=1000.0))
+    slow = rig.start("m", "b", mean=0.105)
+    rig.start("m", "a", mean=0.1)
+    rig.start("k", "b", mean=0.1)
+    rig.engine.push()
+    rig.task(0.0, 0.1, 0.1)
+    rig.run(1.0)
+    assert rig.of(0)["member"] != slow, "a byte crosses the trunk either way: the faster one wins"
+    rig = Rig(
+        engine, TypeSpec("t", 9.0, 0.0, (StageSpec("0", "m", ((INGRESS, 0.0),)), StageSpec("1", "k", (("0", 1e4),))))
+    )
+    slow = rig.start("m", "b", mean=0.105)
+    rig.start("m", "a", mean=0.1)
+    rig.start("k", "b", mean=0.1)
+    rig.engine.push()
+    rig.task(0.0, 0.1, 0.1)
+    rig.run(1.0)
+    assert rig.of(0)["member"] == slow, "what it sends on takes 10 ms at a megabyte per second, what it gets nothing"
+
+
 def test_a_task_whose_channel_takes_all_its_time_is_expired_and_never_sent(engine):
     rig = Rig(engine, chain("m"), early_drop=False)
     rig.start("m", "a")

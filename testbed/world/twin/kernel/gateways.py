@@ -8,7 +8,7 @@ from testbed.world.twin.engine import EXPIRED, EXPIRED_WHY, LATE, ON_TIME, REFUS
 from testbed.world.twin.kernel.build import jit
 from testbed.world.twin.kernel.heap import plan, plan_last
 from testbed.world.twin.kernel.instances import request, signal
-from testbed.world.twin.kernel.routing import choose, completion, route, total_in
+from testbed.world.twin.kernel.routing import choose, left, route, total_in
 from testbed.world.twin.kernel.state import AGAIN, RETRY, State
 
 NAN = np.nan
@@ -20,7 +20,7 @@ def dispatch(s: State, task: int) -> None:
     t, r, now = s.t[task], s.rule[0], s.g[0].now
     t.sent = 1
     plan_last(s, t.due + min(r.grace_deadlines * (t.due - t.at), r.grace), task)
-    if r.admission and not now + completion(s, t.gateway, t.type, t.size) <= t.due:
+    if r.admission and not now + left(s, task, -1, s.m[t.gateway].host) <= t.due:
         resolve(s, task, REFUSED, NAN)
         return
     if now >= t.due:  # its channel took all its time

@@ -19,7 +19,7 @@ from testbed.world.twin.engine import (
 from testbed.world.twin.kernel.build import jit
 from testbed.world.twin.kernel.heap import plan
 from testbed.world.twin.kernel.queues import pop, push
-from testbed.world.twin.kernel.routing import route, sync
+from testbed.world.twin.kernel.routing import hopeless, route, sync
 from testbed.world.twin.kernel.state import (
     FINISH,
     FREE,
@@ -216,7 +216,7 @@ def pump(s: State, i: int) -> None:
             share = min(1.0, s.hosts[m.host].busy / 1000 / m.spare)
             seconds *= 1.0 + r.contention * (share * share)
         seconds *= m.pace
-        if r.early_drop and now + seconds > s.t[w.task].due:
+        if r.early_drop and hopeless(s, w.task, w.stage, m.host, now + seconds):
             task, attempt = w.task, w.attempt
             row(s, i, v, now, DROPPED)
             fail(s, i, task, attempt, EXPIRED_WHY)

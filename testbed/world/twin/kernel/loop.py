@@ -16,6 +16,7 @@ from testbed.world.twin.kernel.handle import as_state
 from testbed.world.twin.kernel.heap import COMING, EVENTS, LASTS, first, plan, remove
 from testbed.world.twin.kernel.instances import acknowledge, fail, finish, pump, receive, report, see, signal
 from testbed.world.twin.kernel.lanes import forward
+from testbed.world.twin.kernel.routing import find_floors
 from testbed.world.twin.kernel.sorting import sort
 from testbed.world.twin.kernel.state import (
     AGAIN,
@@ -212,16 +213,21 @@ def push(s: State) -> None:
     g = s.g[0]
     if g.held_back:
         return
+    changed = g.new_costs != 0
     for i in range(g.gateways, g.members):
         m = s.m[i]
+        changed = changed or (m.seen_workers > 0) != (m.workers > 0)
         m.seen_workers = m.workers
         m.seen_backlog = m.backlog
         m.seen_draining = m.draining
-    list_targets(s)
+    changed = list_targets(s) or changed
     if g.new_costs:
         g.new_costs = 0
         see_costs(s)
     g.version += 1
+    if changed:
+        g.layout += 1
+        find_floors(s)
     g.reported = g.answers
     for i in range(g.gateways, g.members):
         if s.m[i].shown and not s.m[i].dead and not s.m[i].frozen:
@@ -229,9 +235,9 @@ def push(s: State) -> None:
 
 
 @jit
-def list_targets(s: State) -> None:
-    """Who is shown, service by service."""
-    n = 0
+def list_targets(s: State) -> bool:
+    """Who is shown, service by service; whether that has changed."""
+    n, changed = 0, False
     for service in range(len(s.listed)):
         new = s.targets_from[service] != n
         s.targets_from[service] = n
@@ -243,7 +249,9 @@ def list_targets(s: State) -> None:
         new = new or s.targets_from[service + 1] != n
         if new:
             s.listed[service] += 1
+            changed = True
     s.targets_from[len(s.listed)] = n
+    return changed
 
 
 @jit

@@ -19,12 +19,13 @@ from testbed.world.twin.layout import Ints, Layout
 Table = NDArray[Any]
 
 i, f = "i8", "f8"
-#: One row: clock, counters, heads of free lists (x: transfers, v: visits, c: connections, b: bindings).
+#: One row: clock, counters (layout: how often what lies ahead may have changed), heads of free lists (x: transfers, v:
+#: visits, c: connections, b: bindings).
 GLOBALS = np.dtype(
     [(n, i) for n in (
         "planned", "sent", "serial", "version", "heap", "come", "offered", "lasts", "gateways", "members", "tasks",
         "flying", "stalls", "free_x", "free_v", "free_c", "free_b", "room_x", "room_v", "room_c", "room_b", "answers",
-        "reported", "visits", "signals", "doubts", "outbox", "last_out", "new_costs", "held_back",
+        "reported", "visits", "signals", "doubts", "outbox", "last_out", "new_costs", "held_back", "layout",
     )]
     + [("now", f)]
 )  # fmt: skip
@@ -81,6 +82,12 @@ EDGE = np.dtype([("in_stage", i), ("in_bytes", f), ("out_stage", i), ("out_bytes
 #: What a sender and a receiver have between them; version: of the view that `local` belongs to.
 PAIR = np.dtype([("pending", "i4"), ("local", "i4"), ("version", "i4"), ("known", "i4")])
 SIGNAL = np.dtype([("what", i), ("member", i)])
+#: controller.light.routing.Ahead, and the layout it is of.
+AHEAD = np.dtype([("layout", i)] + [(n, f) for n in ("seconds", "per_size", "toll")])
+#: Of a search for what follows: at which stage, host, edge and target it is, and the cheapest way so far.
+PATH = np.dtype(
+    [(n, i) for n in ("stage", "host", "edge", "place", "best")] + [(n, f) for n in ("seconds", "per_size", "toll")]
+)
 SORTED = np.dtype([("key", f), ("row", i)])
 
 FREE, FLYING, TAKEN, ARRIVED = range(4)  # states of transfers
@@ -138,8 +145,10 @@ class State(NamedTuple):
     held: Table  # room for (task, attempt)
     bind: Table  # room for a task's joins
     aims: Table  # room for the targets of a task's first edges
-    at_host: Table  # room for one entry per stage
-    at_time: Table
+    ahead: Table  # [type and gateway, 1 + stage, host]
+    path: Table  # room for one entry per stage, and the gateway
+    least_mean: Table  # [service] of its targets, s
+    floor: Table  # [type, 1 + stage] what follows takes at least, s
 
 
 WHOLE, REAL = np.dtype(np.int64), np.dtype(np.float64)
@@ -192,8 +201,10 @@ DTYPES: dict[str, tuple[np.dtype[Any], int]] = {
     "held": (SORTED, 1),
     "bind": (WHOLE, 1),
     "aims": (WHOLE, 1),
-    "at_host": (WHOLE, 1),
-    "at_time": (REAL, 1),
+    "ahead": (AHEAD, 3),
+    "path": (PATH, 1),
+    "least_mean": (REAL, 1),
+    "floor": (REAL, 2),
 }
 
 
@@ -255,12 +266,15 @@ def fresh(layout: Layout) -> State:
         held=np.zeros(64, SORTED),
         bind=whole(k.width),
         aims=whole(edges),
-        at_host=whole(width - 1),
-        at_time=np.zeros(width - 1),
+        ahead=np.zeros((kinds * G, width, H), AHEAD),
+        path=np.zeros(width, PATH),
+        least_mean=np.zeros(M),
+        floor=np.zeros((kinds, width)),
     )
     g = s.g[0]
     g["gateways"] = g["members"] = G
     g["outbox"] = -1
+    s.ahead["layout"] = -1
     for pool in "xvcb":
         g["room_" + pool] = 64
     s.m["queue"] = s.m["joins"] = s.m["rows"] = s.m["taken"] = s.m["recent"] = s.m["door"] = -1

@@ -174,11 +174,17 @@ class Reference:
         name, book = self.layout.services[service], self.routed[member]
         sent = book.get(name, 0)
         turn = routing.turn(self.view.rule, sent, task + 1, stage, attempt)
-        found = routing.route(self.view, name, self.host_name(member), size, routing.NOBODY, self.local[member], turn)
+        host, local = self.host_name(member), self.local[member]
+        found = routing.route(self.view, name, host, size, routing.NOBODY, local, turn, self.way(task, stage))
         if found is None:
             return -1
         book[name] = sent + 1
         return self.member[found.id]
+
+    def way(self, task: int, stage: int) -> routing.Way:
+        """Where a request of this task is when it goes to, or is at, a stage."""
+        t = self.tasks[task]
+        return routing.Way(self.layout.types.specs[t.type], stage, self.host_name(t.gateway), t.size)
 
     def request(
         self, source: int, target: int, size: float, task: int, attempt: int, stage: int, origin: int,

@@ -6,6 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from controller.light import routing
 from testbed.world.twin.engine import BROKEN, DONE, DRAINED, DROPPED, ERRORS, EXPIRED_WHY, LOST, RESULT, RETRY_LATER
 from testbed.world.twin.layout import RESULT_HEAD
 from testbed.world.twin.reference.draws import uniform
@@ -156,7 +157,7 @@ class Instances:
                 share = min(1.0, self.busy[i.host] / 1000 / i.spare)
                 seconds *= 1.0 + self.rules.contention * (share * share)
             seconds *= i.pace
-            if self.rules.early_drop and now + seconds > t.due:
+            if self.rules.early_drop and self._hopeless(i, v, now + seconds):
                 self._row(i, v, now, DROPPED)
                 self._fail(i, v.task, v.attempt, EXPIRED_WHY)
                 continue
@@ -165,6 +166,11 @@ class Instances:
             self.busy[i.host] += i.milli
             v.until = now + seconds + self.rules.service
             self.engine.agenda.at(v.until, self._finish, i, v)
+
+    def _hopeless(self, i: Instance, v: Visit, ends: float) -> bool:
+        e = self.engine
+        host = e.layout.network.hosts[i.host]
+        return routing.hopeless(e.view, e.way(v.task, v.stage), host, ends, e.tasks[v.task].due)
 
     def _finish(self, i: Instance, v: Visit) -> None:
         if v.serial not in i.running:
