@@ -97,10 +97,11 @@ class Runner:
         self.sent += 1
         task.timer = self._loop.call_at(task.last_moment, self._last_moment, task)
         view = self.sender.view
-        admitted = view is None or routing.admit(view, task.spec, self.sender.endpoint, task.size, now, task.deadline)
-        if self._admission and not admitted:
-            self._resolve(task, "refused", None)
-            return
+        if self._admission and view is not None:
+            local = self.sender.local
+            if not routing.admit(view, task.spec, self.sender.endpoint, task.size, now, task.deadline, local):
+                self._resolve(task, "refused", None)
+                return
         if now >= task.deadline:  # its channel took all its time
             self._resolve(task, "expired", None)
             return

@@ -86,7 +86,7 @@ class Bed:
         self.app.mkdir()
         for name in ("common", "stub", "gateway"):
             (self.app / name).symlink_to(ROOT / "containers" / name)
-        (self.app / "routing.py").symlink_to(ROOT / "controller" / "light" / "routing.py")
+        (self.app / "routing").symlink_to(ROOT / "controller" / "light" / "routing")
 
     def close(self) -> None:
         for process in self.processes.values():

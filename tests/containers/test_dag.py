@@ -93,7 +93,7 @@ def test_a_result_after_the_deadline_is_late_and_its_latency_is_kept(bed):
 
 
 @pytest.mark.parametrize("bed", [((ONE,), {})], indirect=True)
-def test_admission_refuses_what_can_not_be_back_in_time(bed):
+def test_admission_refuses_what_its_estimate_says_is_late(bed):
     bed.gateway(admission=True)
     bed.stub("a-1", "a", workers=1)
     bed.announce()

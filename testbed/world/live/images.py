@@ -2,7 +2,7 @@
 
 One image `shaketable/node:<hash>` holds everything: a Python (the interpreter this program's virtual environment
 stands on, its standard library and the shared libraries they need) and /app, which is the folder `containers/` plus
-`controller/light/routing.py`. It is sent to the daemon as one tar stream (`docker import`), in seconds, and made
+`controller/light/routing`. It is sent to the daemon as one tar stream (`docker import`), in seconds, and made
 again only when what goes into it changes. The hash covers the contents of /app and the path, size and time of each
 file of the Python. `SHAKETABLE_IMAGE` names an image to use instead, for example one built from
 `containers/Dockerfile` where a registry can be reached.
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 REPOSITORY = "shaketable/node"
 CHOICE = "SHAKETABLE_IMAGE"
 PROGRAMS = {"pause": "/app/pause/pause.py", "stub": "/app/stub/main.py", "gateway": "/app/gateway/main.py"}
+ROUTING = ("__init__.py", "choice.py", "onward.py", "view.py")
 FORMAT = 1  # raise when the layout made here changes
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -79,14 +80,15 @@ def ensure(client: DockerClient, ledger: Ledger | None = None, say: Callable[[st
 
 
 def app_files() -> dict[str, Path]:
-    """Path in the image → file: `containers/` and the routing function, as the services import them."""
+    """Path in the image → file: `containers/` and routing, as the services import them."""
     root = Path(testbed.__file__).resolve().parent.parent
     found = {
         f"app/{path.relative_to(root / 'containers')}": path
         for path in sorted((root / "containers").rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts and path.suffix == ".py"
     }
-    found["app/routing.py"] = root / "controller" / "light" / "routing.py"
+    routing = root / "controller" / "light" / "routing"
+    found |= {f"app/routing/{name}": routing / name for name in ROUTING}
     missing = [str(p) for p in found.values() if not p.is_file()]
     missing += [f"containers{at.removeprefix('/app')}" for at in PROGRAMS.values() if at.lstrip("/") not in found]
     if missing:

@@ -38,12 +38,13 @@ def test_app_holds_the_programs_and_the_routing_function() -> None:
     images.write_tar(stream, app, python)
     with tarfile.open(fileobj=io.BytesIO(stream.getvalue())) as tar:
         names = set(tar.getnames())
-        routing = tar.extractfile("app/routing.py")
-        assert routing is not None
-        assert routing.read() == Path(images.__file__).parents[3].joinpath("controller/light/routing.py").read_bytes()
+        source = Path(images.__file__).parents[3] / "controller" / "light" / "routing"
+        for path in source.glob("*.py"):
+            routing = tar.extractfile(f"app/routing/{path.name}")
+            assert routing is not None and routing.read() == path.read_bytes()
         assert all(m.uid == m.gid == 0 for m in tar.getmembers())
     assert {program.lstrip("/") for program in images.PROGRAMS.values()} <= names
-    assert any(n.startswith("app/__pycache__/routing.") for n in names)
+    assert any(n.startswith("app/routing/__pycache__/view.") for n in names)
 
 
 def test_the_hash_follows_the_contents_of_app(tmp_path: Path) -> None:

@@ -23,7 +23,12 @@ from controller.light import routing
 
 HERE = Path(__file__).parent
 #: What the compiled code is made of.
-TEXTS = (*sorted(HERE.glob("*.py")), HERE.parent / "engine.py", HERE.parent / "layout.py", Path(routing.__file__))
+TEXTS = (
+    *sorted(HERE.glob("*.py")),
+    HERE.parent / "engine.py",
+    HERE.parent / "layout.py",
+    *sorted(Path(routing.__file__).parent.glob("*.py")),
+)
 KEPT = 8  # compiled kernels
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from controller.light.routing import SURE
 from testbed.world.twin.engine import EXPIRED, EXPIRED_WHY, LATE, ON_TIME, REFUSED, RELEASED, RETRY_LATER, UNANSWERED
 from testbed.world.twin.kernel.build import jit
 from testbed.world.twin.kernel.heap import plan, plan_last
 from testbed.world.twin.kernel.instances import request, signal
-from testbed.world.twin.kernel.routing import choose, left, route, total_in
+from testbed.world.twin.kernel.routing import INFINITY, choose, least_estimate, local, net, route, total_in, waiting
 from testbed.world.twin.kernel.state import AGAIN, RETRY, State
 
 NAN = np.nan
@@ -20,13 +21,42 @@ def dispatch(s: State, task: int) -> None:
     t, r, now = s.t[task], s.rule[0], s.g[0].now
     t.sent = 1
     plan_last(s, t.due + min(r.grace_deadlines * (t.due - t.at), r.grace), task)
-    if r.admission and not now + left(s, task, -1, s.m[t.gateway].host) <= t.due:
+    if r.admission and not now + SURE * completion(s, task) <= t.due:
         resolve(s, task, REFUSED, NAN)
         return
     if now >= t.due:  # its channel took all its time
         resolve(s, task, EXPIRED, NAN)
         return
     attempt(s, task)
+
+
+@jit
+def completion(s: State, task: int) -> float:
+    """Estimated seconds until the last result is back."""
+    hosts, times, t = s.at_host, s.at_time, s.t[task]
+    kind, size, sender = t.type, t.size, t.gateway
+    gateway = s.m[sender].host
+    finish = -INFINITY
+    for k in range(s.types[kind].stages):
+        st, edges = s.stages[kind, k + 1], s.edges[kind, k + 1]
+        source = gateway
+        if st.ins == 1 and edges[0].in_stage >= 0:
+            source = hosts[edges[0].in_stage]
+        target = least_estimate(s, sender, source, size * total_in(s, kind, k), task, k)
+        if target < 0:
+            return INFINITY
+        host = s.m[target].host
+        arrived = -INFINITY
+        for j in range(st.ins):
+            before_it = edges[j].in_stage
+            at = gateway if before_it < 0 else hosts[before_it]
+            since = 0.0 if before_it < 0 else times[before_it]
+            arrived = max(arrived, since + net(s, at, host, size * edges[j].in_bytes))
+        hosts[k] = host
+        times[k] = arrived + waiting(s, target, local(s, sender, target)) + s.m[target].mean
+        if st.sink:
+            finish = max(finish, times[k] + net(s, host, gateway, size * s.types[kind].output))
+    return finish
 
 
 @jit

@@ -1,4 +1,4 @@
-"""controller/light/routing.py over the view's arrays: same choices, same arithmetic."""
+"""controller/light/routing over the view's arrays: same choices, same arithmetic."""
 
 from __future__ import annotations
 
@@ -377,3 +377,12 @@ def total_in(s: State, kind: int, stage: int) -> float:
     for k in range(s.stages[kind, stage + 1].ins):
         out += s.edges[kind, stage + 1, k].in_bytes
     return out
+
+
+@jit
+def waiting(s: State, target: int, extra: int) -> float:
+    m = s.m[target]
+    if m.seen_workers <= 0:
+        return INFINITY
+    over = m.seen_backlog + extra + 1 - m.seen_workers
+    return over * m.mean / m.seen_workers if over > 0 else 0.0

@@ -148,6 +148,8 @@ class State(NamedTuple):
     ahead: Table  # [type and gateway, 1 + stage, host]
     path: Table  # room for one entry per stage, and the gateway
     least_mean: Table  # [service] of its targets, s
+    at_host: Table  # room for one entry per stage
+    at_time: Table
     floor: Table  # [type, 1 + stage] what follows takes at least, s
 
 
@@ -204,6 +206,8 @@ DTYPES: dict[str, tuple[np.dtype[Any], int]] = {
     "ahead": (AHEAD, 3),
     "path": (PATH, 1),
     "least_mean": (REAL, 1),
+    "at_host": (WHOLE, 1),
+    "at_time": (REAL, 1),
     "floor": (REAL, 2),
 }
 
@@ -269,6 +273,8 @@ def fresh(layout: Layout) -> State:
         ahead=np.zeros((kinds * G, width, H), AHEAD),
         path=np.zeros(width, PATH),
         least_mean=np.zeros(M),
+        at_host=whole(width - 1),
+        at_time=np.zeros(width - 1),
         floor=np.zeros((kinds, width)),
     )
     g = s.g[0]

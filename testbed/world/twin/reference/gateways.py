@@ -56,7 +56,7 @@ class Gateways:
         t.sent = True
         e.agenda.at(t.due + min(r.grace_deadlines * (t.due - t.at), r.grace), self._last_moment, t)
         spec, host = self.types.specs[t.type], e.host_name(t.gateway)
-        if r.admission and not routing.admit(e.view, spec, host, t.size, e.agenda.now, t.due):
+        if r.admission and not routing.admit(e.view, spec, host, t.size, e.agenda.now, t.due, e.local[t.gateway]):
             self._resolve(t, REFUSED, NAN)
             return
         if e.agenda.now >= t.due:  # its channel took all its time
