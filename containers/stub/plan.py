@@ -9,10 +9,9 @@ from common.wire import WireError
 
 
 class Step(NamedTuple):
-    """An edge out of a stage. index: of the stage it leads to; bytes: before the task's size factor; join: bound."""
+    """An edge out of a stage. stage: it leads to; bytes: before the task's size factor; join: bound."""
 
     stage: str
-    index: int
     service: str
     bytes: float
     join: bool
@@ -36,7 +35,7 @@ class Plan:
                 self._next.setdefault((name, stage["name"]), ([], float(kind["output"])))
                 for i in stage["inputs"]:
                     steps, _ = self._next.setdefault((name, i["source"]), ([], float(kind["output"])))
-                    steps.append(Step(stage["name"], k, stage["service"], float(i["bytes"]), len(sources) > 1))
+                    steps.append(Step(stage["name"], stage["service"], float(i["bytes"]), len(sources) > 1))
 
     def sources(self, kind: str, stage: str, service: str) -> frozenset[str]:
         """Predecessors of a stage that `service` serves; WireError when it does not."""

@@ -305,7 +305,7 @@ class Run(Strict):
     early_drop: bool = Field(
         default=True, description="requests are dropped as they come up when they and what follows can't end in time"
     )
-    admission: bool = Field(default=True, description="gateways refuse what can't be back in time even if nobody waits")
+    admission: bool = Field(default=True, description="gateways refuse what their estimate says will be late")
     mode: Literal["idle", "busy"] = Field(default="idle", description="services wait, or burn CPU")
     steering: Literal["sender", "switch"] = Field(default="sender", description="who chooses the instance")
     k_cpu: Factor | None = Field(

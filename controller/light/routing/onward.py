@@ -76,5 +76,7 @@ def left(view: View, way: Way, node: str) -> float:
 
 def hopeless(view: View, way: Way, node: str, ends: float, deadline: float) -> bool:
     """Whether a stage that `ends` then on `node` ends in vain. Not for want of a way on: there may be one again."""
+    if ends > deadline:
+        return True
     after = left(view, way, node)
-    return ends > deadline or (after < NO_WAY and ends + after > deadline)
+    return after < NO_WAY and ends + after > deadline

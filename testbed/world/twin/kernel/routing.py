@@ -76,7 +76,7 @@ def find_floors(s: State) -> None:
         for k in range(s.targets_from[service], s.targets_from[service + 1]):
             s.least_mean[service] = min(s.least_mean[service], s.m[s.targets[k]].mean)
     for kind in range(len(s.types)):
-        for stage in range(s.types[kind].stages - 1, -2, -1):
+        for stage in range(s.types[kind].stages - 1, -1, -1):
             floor = 0.0 if s.stages[kind, stage + 1].outs == 0 else NO_WAY
             for k in range(s.stages[kind, stage + 1].outs):
                 following = s.edges[kind, stage + 1, k].out_stage
@@ -87,7 +87,7 @@ def find_floors(s: State) -> None:
 
 @jit
 def ahead(s: State, kind: int, stage: int, gateway: int, host: int) -> int:
-    """Finds what follows a stage (−1: the gateway) that ends on `host`; its row of s.ahead[:, 1 + stage, host].
+    """Finds what follows a stage that ends on `host`; its row of s.ahead[:, 1 + stage, host].
 
     Depth first, on a stack: Numba keeps no function that calls itself (its issue 6061).
     """
@@ -115,7 +115,7 @@ def ahead(s: State, kind: int, stage: int, gateway: int, host: int) -> int:
 def enter(s: State, depth: int, kind: int, stage: int, host: int) -> None:
     """The next to be found."""
     p = s.path[depth]
-    p.stage, p.host, p.edge, p.best = stage, host, 0, -1
+    p.stage, p.host, p.edge = stage, host, 0
     if s.stages[kind, stage + 1].outs > 0:
         begin(s, kind, depth)
 
@@ -126,7 +126,7 @@ def begin(s: State, kind: int, depth: int) -> None:
     p = s.path[depth]
     service = s.stages[kind, s.edges[kind, p.stage + 1, p.edge].out_stage + 1].service
     rank(s, p.host, service)
-    p.place, p.best = s.targets_from[service], -1
+    p.place = s.targets_from[service]
     p.seconds, p.per_size, p.toll = INFINITY, 0.0, 0.0
 
 
@@ -146,8 +146,8 @@ def scan(s: State, kind: int, at: int, depth: int) -> int:
             if s.ahead[at, stage + 1, m.host].layout != s.g[0].layout:
                 return m.host
             a, b, c = onward(s, at, stage, p.host, size, target)
-            if p.best < 0 or cheaper(a, b, c, p.seconds, p.per_size, p.toll):
-                p.best, p.seconds, p.per_size, p.toll = target, a, b, c
+            if cheaper(a, b, c, p.seconds, p.per_size, p.toll):
+                p.seconds, p.per_size, p.toll = a, b, c
         p.place += 1
     row = s.ahead[at, p.stage + 1, p.host]
     if not p.seconds < NO_WAY:

@@ -84,9 +84,9 @@ PAIR = np.dtype([("pending", "i4"), ("local", "i4"), ("version", "i4"), ("known"
 SIGNAL = np.dtype([("what", i), ("member", i)])
 #: controller.light.routing.Ahead, and the layout it is of.
 AHEAD = np.dtype([("layout", i)] + [(n, f) for n in ("seconds", "per_size", "toll")])
-#: Of a search for what follows: at which stage, host, edge and target it is, and the cheapest way so far.
+#: Of a search for what follows: its stage, host, edge and target (a place in `ranks`), and the cheapest way so far.
 PATH = np.dtype(
-    [(n, i) for n in ("stage", "host", "edge", "place", "best")] + [(n, f) for n in ("seconds", "per_size", "toll")]
+    [(n, i) for n in ("stage", "host", "edge", "place")] + [(n, f) for n in ("seconds", "per_size", "toll")]
 )
 SORTED = np.dtype([("key", f), ("row", i)])
 
@@ -146,7 +146,7 @@ class State(NamedTuple):
     bind: Table  # room for a task's joins
     aims: Table  # room for the targets of a task's first edges
     ahead: Table  # [type and gateway, 1 + stage, host]
-    path: Table  # room for one entry per stage, and the gateway
+    path: Table  # room for one entry per stage
     least_mean: Table  # [service] of its targets, s
     at_host: Table  # room for one entry per stage
     at_time: Table
