@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
 
 import numpy as np
 
@@ -33,7 +33,7 @@ LARGEST_EXPONENT = 600.0
 PRIOR_WEIGHT = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """u* over ρ for one service. mean: x̄ inflated, s; cv of X; n: samples measured; rho ascending with u."""
 
@@ -42,6 +42,11 @@ class Table:
     n: int
     rho: tuple[float, ...]
     u: tuple[float, ...]
+
+    @cached_property
+    def arrays(self) -> tuple[laws.Array, laws.Array]:
+        """rho and u for loops."""
+        return np.array(self.rho), np.array(self.u)
 
     def exponent(self, rho: float) -> float:
         """u*(ρ) by linear interpolation; 0 from ρ = 1 on."""
@@ -150,25 +155,12 @@ def violation(p: int, demand: float, budget: float, capacity: Table) -> float:
 
 def violations(demand: float, budget: float, capacity: Table, limit: int) -> list[float]:
     """ψ(1) … ψ(limit) in one pass of the recursion."""
-    return list(islice(each_violation(demand, budget, capacity), limit))
-
-
-def each_violation(demand: float, budget: float, capacity: Table, skip: int = 0) -> Iterator[float]:
-    """ψ(skip + 1), ψ(skip + 2), … without end: as far as somebody wants to know."""
-    mean, exponent = capacity.mean, capacity.exponent
-    a = demand * mean
-    b, p = 1.0, 0
+    mean, a, b = capacity.mean, demand * capacity.mean, 1.0
     if a <= 0.0:
-        while True:
-            yield 0.0
-    while True:
-        p += 1
-        ab = a * b
-        b = ab / (p + ab)
-        if p <= skip:
-            continue
-        if a >= p:
-            yield 1.0
-        else:
-            rho = a / p
-            yield min(1.0, _c(b, rho) * math.exp(-p * exponent(rho) * budget / mean))
+        return [0.0] * limit
+    found: list[float] = []
+    for p in range(1, limit + 1):
+        b = a * b / (p + a * b)
+        rho = a / p
+        found.append(1.0 if a >= p else min(1.0, _c(b, rho) * math.exp(-p * capacity.exponent(rho) * budget / mean)))
+    return found

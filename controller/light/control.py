@@ -7,8 +7,8 @@ measurements since, which change rates only as much as their time is worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 import numpy as np
@@ -17,9 +17,9 @@ from controller.decision import Decision, Placement, Start
 from controller.light import demand, layout, measure
 from controller.light.actions import Changes, Wanted, changes
 from controller.light.index import index
-from controller.light.law import Whole
+from controller.light.law import Array, Whole
 from controller.light.measure import Present
-from controller.light.sites import MOST_WORKERS, Field, costs, field_of, link_room, part
+from controller.light.sites import MOST_WORKERS, Field, field_of, offers
 from controller.light.sizing import Size, by_mean_rate
 from controller.light.sizing import size as size_of
 from controller.light.slot import Slot, open_slot, take
@@ -122,13 +122,18 @@ def _decide(slot: Slot, first: bool = False) -> tuple[LightState, Changes, dict[
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """What one pool of a service gets: sizes wanted in the last slots, and where the workers stand."""
+    """What one pool of a service gets: size, sizes wanted in the last slots, and workers by node.
+
+    gains: why a change that was not forced pays, by node; short: workers that found no room.
+    """
 
     size: Size
     now: int
     count: int
     recent: tuple[int, ...]
-    arrangement: layout.Arrangement
+    workers: Mapping[str, int]
+    gains: Mapping[str, str] = field(default_factory=dict)
+    short: int = 0
 
 
 def _service(
@@ -142,8 +147,9 @@ def _service(
     rates = {
         name: measure.pooled(found.model, state, m.name, g, slot.observation, slot.slots) for name, g in groups.items()
     }
-    active = [name for name in groups if rates[name] >= LEAST_DEMAND] or list(groups)[:1]
-    field = cache(partial(field_of, slot, m))
+    active = frozenset(name for name in groups if rates[name] >= LEAST_DEMAND) or frozenset(list(groups)[:1])
+    demand_of = np.array([local.get(g, 0.0) for g in found.domains])
+    sites = cache(partial(field_of, slot, m))
     here: dict[str, list[Present]] = {}
     for i in slot.present[m.name]:
         here.setdefault(found.domain_of[i.node], []).append(i)
@@ -153,13 +159,13 @@ def _service(
     numbers: dict[str, object] = {}
     for k, (name, pool) in enumerate(groups.items()):
         own = [i for g in pool for i in here.get(g, ())]
-        got = _pool(slot, m, name, pool, own, rates[name], active, first, _looks(slot, m, k), field)
-        workers.update(got.arrangement.workers)
-        gains.update(got.arrangement.gains)
+        got = _pool(slot, m, name, pool, own, rates[name], active, first, _looks(slot, m, k), sites, demand_of)
+        workers.update(got.workers)
+        gains.update(got.gains)
         recent[name] = got.recent
         numbers[name] = {
             "demand": rates[name], "p": got.count, "p_now": got.now, "psi": got.size.psi,
-            "short": got.arrangement.short,
+            "short": got.short,
         }  # fmt: skip
     numbers |= {
         "mean": table.mean, "budget": state.budgets[m.name], "epsilon": found.targets[m.name],
@@ -176,10 +182,11 @@ def _pool(
     pool: Sequence[str],
     own: Sequence[Present],
     rate: float,
-    active: Sequence[str],
+    active: frozenset[str],
     first: bool,
     looks: bool,
-    field: Callable[[], Field],
+    sites: Callable[[], Field],
+    local: Array,
 ) -> _Pool:
     """Size and layout of one pool; no look at other nodes while nothing has to change and it is not our turn."""
     homes = slot.index.domain_of
@@ -191,15 +198,20 @@ def _pool(
     if count == have and covered >= min(2, count) and not first and not looks:
         stay = {i.node: i.workers for i in own}
         if len(stay) == len(own):
-            return _Pool(size, now, count, recent, layout.Arrangement(stay))
+            return _Pool(size, now, count, recent, stay)
     rows = np.array([slot.index.domain_row[g] for g in pool])
-    nodes = part(field(), rows)
-    if size.p > have:
-        size = _size(slot, m, own, rate, int(nodes.room.sum()))
+    room = int(sites().places[rows].sum()) if size.p > have else size.p
+    if size.p > room:
+        size = _size(slot, m, own, rate, room)
         now = size.p if name in active else 0
         count, recent = _damped(slot, m, name, now, have)
     last = len(active) <= 1 and name in active
-    return _Pool(size, now, count, recent, _arrange(slot, m, rows, nodes, count, rate, last, first, looks))
+    changes = layout.ROUNDS if first else 1 if looks and m.name not in slot.leaving else 0
+    got, nodes = _arrange(slot, m, rows, sites(), local[rows], count, rate, last, changes)
+    return _Pool(
+        size, now, count, recent, {nodes[v]: n for v, n in got.workers.items()},
+        {nodes[v]: why for v, why in got.gains.items()}, got.short,
+    )  # fmt: skip
 
 
 def _looks(slot: Slot, m: Light, pool: int) -> bool:
@@ -233,33 +245,33 @@ def _damped(slot: Slot, m: Light, name: str, now: int, have: int) -> tuple[int, 
 
 
 def _arrange(
-    slot: Slot, m: Light, rows: Whole, field: Field, workers: int, rate: float, last: bool, first: bool, looks: bool
-) -> layout.Arrangement:
-    """Lay out `workers` for `rate` requests per s over the candidate nodes of a pool. rows: its clusters."""
+    slot: Slot, m: Light, rows: Whole, sites: Field, demand: Array, workers: int, rate: float, last: bool, changes: int
+) -> tuple[layout.Arrangement, Sequence[str]]:
+    """Lay out `workers` for `rate` requests per s in the clusters `rows`; with the names of the columns.
+
+    demand: per s, by cluster. No change but the forced ones while some instance here is not ready.
+    """
     state, p, found = slot.state, slot.state.parameters, slot.index
-    sources = found.representatives[rows]
-    room = link_room(slot, m, field, workers, rate)
-    busy = m.name in slot.leaving or bool(field.fixed.any())
-    price = p.V * found.price[field.columns]
-    local = state.local[m.name]
+    there = offers(slot, m, sites, rows, workers, rate)
+    price = p.V * found.price[there.columns]
     problem = layout.Problem(
-        columns=tuple(found.model.nodes[v].name for v in field.columns.tolist()),
-        rank=found.by_name[field.columns],
-        domain=field.domain,
-        costs=costs(slot, m, field, sources, rate / max(1, workers)),
-        demand=np.array([local.get(found.domains[g], 0.0) for g in rows.tolist()]),
-        current=field.current,
-        fixed=field.fixed.tolist(),
-        room=room,
+        rank=found.by_name[there.columns],
+        domain=there.domain,
+        costs=there.costs,
+        demand=demand,
+        current=there.current,
+        fixed=there.fixed,
+        room=there.room,
         keep=price * m.costs.keep,
         deploy=price * m.costs.deploy,
         delay=p.delay_value / state.budgets[m.name],
         workers=workers,
         horizon=p.move_horizon,
-        voluntary=looks and not busy,
         last=last,
     )
-    return layout.settle(problem) if first else layout.arrange(problem)
+    if changes == 1 and there.fixed.any():
+        changes = 0
+    return layout.arrange(problem, changes), [found.model.nodes[v].name for v in there.columns.tolist()]
 
 
 def _revive_core(slot: Slot, change: Changes, first: bool) -> Changes:

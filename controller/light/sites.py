@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from controller.light import loops
 from controller.light.index import NO_PATH
 from controller.light.law import Array, Flags, Whole
-from controller.light.loops import add_nearest, fastest, request_costs
 from controller.light.slot import Slot
 from controller.model import INGRESS, Light
 
@@ -23,16 +23,17 @@ MOST_WORKERS = 400
 #: An instance that is there may fill so much more of its node's link than a new one; and what all may fill more, in
 #: turn, where links are too narrow for the demand.
 HELD = 1.5
-STRETCHES = (1.0, 1.5, 2.0, 3.0)
+STRETCHES = np.array([1.0, 1.5, 2.0, 3.0])
 #: Utilisation at which a worker's traffic is counted when its node's link is looked at.
 BUSY = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Nodes looked at for one service, of all clusters. columns: nodes; the rest by column.
+    """Nodes looked at for one service, of all clusters. columns: nodes; the rest by column, but for `places`.
 
-    room: most workers; current: workers now; fixed: not to be closed; after: s of service and of what comes next.
+    room: most workers; current: workers now; fixed: not to be closed; after: s of service and of what comes next;
+    places: room by cluster.
     """
 
     columns: Whole
@@ -40,60 +41,50 @@ class Field:
     room: Whole
     current: Whole
     fixed: Flags
-    served: Array
-    clusters: int  # of the whole model
+    after: Array
+    places: Whole
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """The columns of one pool. room: workers, links counted; costs: c_gv, s, its clusters × columns."""
+
+    columns: Whole
+    domain: Whole
+    room: Whole
+    current: Whole
+    fixed: Flags
+    costs: Array
 
 
 def field_of(slot: Slot, m: Light) -> Field:
     """Nodes worth looking at: those with an instance, and of each cluster the fastest that can take one."""
-    n = len(slot.cpu)
+    n, found = len(slot.cpu), slot.index
     have, fixed = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
-    for i in slot.present[m.name]:
-        v = slot.index.position[i.node]
-        have[v] = have[v] or max(1, i.workers)
-        fixed[v] |= not i.ready
-    free = slot.cpu / m.cpu
-    free = np.minimum(free, slot.memory / m.memory if m.memory > 0 else MOST_WORKERS)
-    workers = have + np.maximum(0, np.floor(free + 1e-9)).astype(np.int64)
-    seconds = _service_times(slot, m)
-    able = slot.alive & (have == 0) & (workers >= 1)
-    chosen = slot.alive & (have > 0)
-    fastest(chosen, able, slot.index.domain, seconds, slot.index.by_name, len(slot.index.domains), CANDIDATES)
-    columns = np.flatnonzero(chosen)
-    current = have[columns]
-    room = np.where(current > 0, np.maximum(1, workers[columns]), workers[columns])
-    return Field(
-        columns, slot.index.domain[columns], room, current, fixed[columns], seconds[columns], len(slot.index.domains)
-    )
-
-
-def part(field: Field, rows: Whole) -> Field:
-    """Those of the given clusters."""
-    if len(rows) == field.clusters:
-        return field
-    wanted = np.zeros(field.clusters, dtype=bool)
-    wanted[rows] = True
-    mask = wanted[field.domain]
-    return Field(
-        field.columns[mask], field.domain[mask], field.room[mask],
-        field.current[mask], field.fixed[mask], field.served[mask], field.clusters,
+    there, at = slot.present[m.name], slot.nodes(m.name)
+    have[at[::-1]] = [max(1, i.workers) for i in reversed(there)]  # of two on a node the first counts
+    fixed[at[[not i.ready for i in there]]] = True
+    columns, domain, room, current, fixed, served, places = loops.candidates(
+        have, fixed, slot.alive, slot.cpu, slot.memory, slot.light_cpu, found.speed, found.domain, found.by_name,
+        m.cpu, m.memory, found.means[m.name], found.model.contention, len(found.domains), CANDIDATES, MOST_WORKERS,
     )  # fmt: skip
+    return Field(columns, domain, room, current, fixed, served + onward(slot, m, columns), places)
 
 
-def _service_times(slot: Slot, m: Light) -> Array:
-    """Mean service time per node, s, at the share of its light CPU now taken (the most that can be busy)."""
-    left = slot.light_cpu
-    taken = np.where(left > 0, np.clip(1.0 - slot.cpu / np.where(left > 0, left, 1.0), 0.0, 1.0), 1.0)
-    seconds: Array = slot.index.means[m.name] / slot.index.speed * (1.0 + slot.index.model.contention * taken**2)
-    return seconds
+def offers(slot: Slot, m: Light, field: Field, rows: Whole, workers: int, rate: float) -> Offers:
+    """What the clusters `rows` offer to `workers` for `rate` requests per s: room, and c_gv of eq. (26).
 
-
-def costs(slot: Slot, m: Light, field: Field, sources: Whole, rate: float) -> Array:
-    """c_gv of eq. (26), s: from each source (endpoint) to each column, with `rate` more requests per s there."""
-    index, ways = slot.index, slot.ways
-    return request_costs(
-        ways.delay, ways.per_byte, sources, field.columns, index.edges[m.name][0], field.served,
-        onward(slot, m, field.columns), slot.into, ways.into, slot.out, ways.out, index.sent[m.name], rate, NO_PATH,
+    A sender fills the nearest and fastest instance before it goes elsewhere, so a worker's traffic is counted at a
+    utilisation of BUSY, or at its even share of `rate` if that is more.
+    """
+    found, ways = slot.index, slot.ways
+    return Offers(
+        *loops.offers(
+            field.columns, field.domain, field.room, field.current, field.fixed, field.after, rows,
+            found.representatives[rows], ways.delay, ways.per_byte, slot.into, ways.into, slot.out, ways.out,
+            found.edges[m.name][0], found.sent[m.name], rate, BUSY / slot.state.tables[m.name].mean,
+            slot.state.parameters.link_share, HELD, workers, STRETCHES, NO_PATH, MOST_WORKERS,
+        )
     )  # fmt: skip
 
 
@@ -106,30 +97,6 @@ def onward(slot: Slot, m: Light, nodes: Whole) -> Array:
                 ends = range(len(slot.cpu), len(slot.cpu) + len(slot.weights))
                 seconds += share * (slot.ways.back(nodes, ends, size) @ slot.weights) / total
         elif slot.present.get(to):
-            if to not in slot.ends:
-                slot.ends[to] = np.array([slot.index.position[i.node] for i in slot.present[to]])
-            add_nearest(seconds, slot.ways.delay, slot.ways.per_byte, nodes, slot.ends[to], size, share, NO_PATH)
+            there = slot.nodes(to)
+            loops.add_nearest(seconds, slot.ways.delay, slot.ways.per_byte, nodes, there, size, share, NO_PATH)
     return seconds
-
-
-def link_room(slot: Slot, m: Light, field: Field, workers: int, rate: float) -> Whole:
-    """Workers per column that CPU, memory and the node's own link have room for.
-
-    A sender fills the nearest and fastest instance before it goes elsewhere, so a worker is counted as BUSY, or
-    with its even share of `rate` if that is more. An instance that is there may fill more of its link than a new one,
-    or it would come and go; and where all links together are too narrow, each is filled further alike.
-    """
-    if workers <= 0 or rate <= 0.0:
-        return field.room
-    p = slot.state.parameters.link_share
-    each = max(rate / workers, BUSY / slot.state.tables[m.name].mean)
-    sizes = max(each * slot.index.edges[m.name][0], 1e-9), max(each * slot.index.sent[m.name], 1e-9)
-    free = (p * slot.ways.into - slot.into)[field.columns], (p * slot.ways.out - slot.out)[field.columns]
-    links = np.maximum(0.0, np.minimum(free[0] / sizes[0], free[1] / sizes[1]))
-    links = np.where(field.current > 0, HELD * links, links)
-    room = field.room
-    for stretch in STRETCHES:
-        room = np.minimum(field.room, np.minimum(links * stretch, MOST_WORKERS).astype(np.int64))
-        if room.sum() >= workers:
-            return room
-    return field.room

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from controller.light.capacity import Table, each_violation
+from controller.light import loops
+from controller.light.capacity import Table
 from controller.model import Costs
 
 #: Weight of exceeding ε̃, in cost units.
@@ -46,18 +47,8 @@ def size(
     z0: float = 1.0,
 ) -> Size:
     """The best p in 1 … limit for demand λ_G (per s) and budget w (s). limit < 1 is taken as 1."""
-    limit = max(1, limit)
-    # ψ = 1 up to the stability limit: of equally bad sizes the larger loses less, so those below it need no look.
-    skip = min(limit, max(1, int(demand * capacity.mean))) - 1
-    best, best_psi, least = 1, 1.0, float("inf")
-    for p, psi in zip(range(skip + 1, limit + 1), each_violation(demand, budget, capacity, skip), strict=False):
-        operation = v * (costs.keep * (1 if p == 1 else 2) + costs.parallel * p)
-        if psi >= 1.0:
-            best, best_psi, least = p, psi, operation + (z0 + z) * demand + PENALTY * (1.0 - relaxed)
-            continue
-        if operation >= least and best_psi < 1.0:
-            break  # cost alone exceeds the best from here on
-        objective = operation + (z0 + z) * demand * psi + PENALTY * max(0.0, psi - relaxed)
-        if objective < least:
-            best, best_psi, least = p, psi, objective
-    return Size(best, best_psi, least, best_psi > relaxed)
+    p, psi, objective = loops.sized(
+        *capacity.arrays, capacity.mean, demand, budget, v, costs.keep, costs.parallel, (z0 + z) * demand, relaxed,
+        PENALTY, max(1, limit),
+    )  # fmt: skip
+    return Size(p, psi, objective, psi > relaxed)

@@ -16,6 +16,8 @@ from controller.light.state import LightState
 from controller.model import Light, Model, Paths
 from controller.observation import Observation
 
+NONE: frozenset[str] = frozenset()
+
 
 @dataclass(slots=True)
 class Slot:
@@ -42,9 +44,16 @@ class Slot:
     leaving: frozenset[str]
     slots: float
     fresh: bool
-    ends: dict[str, Whole] = field(
-        default_factory=dict
-    )  # nodes of a service's instances, once asked for (sites.onward)
+    rows: dict[str, Whole] = field(default_factory=dict)  # of `nodes`, once asked for
+
+    def nodes(self, service: str) -> Whole:
+        """Where the present instances of a service stand: one position each, in their order."""
+        found = self.rows.get(service)
+        if found is None:
+            position = self.index.position
+            found = np.array([position[i.node] for i in self.present[service]], dtype=np.int64)
+            self.rows[service] = found
+        return found
 
 
 def open_slot(
@@ -74,12 +83,13 @@ def open_slot(
     left = np.where(alive, found.cpu - core, 0.0)
     present = measure.present(model, state, observation)
     net = ways(model, paths)
-    into, out = _core_traffic(found, state, present)
-    gone = frozenset(i.service for i in observation.instances if i.id in state.leaving)
-    return Slot(
+    gone = frozenset(i.service for i in observation.instances if i.id in state.leaving) if state.leaving else NONE
+    slot = Slot(
         found, net, state, observation, paths, present, free_cpu, free_memory, left,
-        into, out, alive, weights, gone, slots, fresh,
+        np.zeros(len(left)), np.zeros(len(left)), alive, weights, gone, slots, fresh,
     )  # fmt: skip
+    _core_traffic(slot)
+    return slot
 
 
 def _users(state: LightState, observation: Observation) -> Iterator[tuple[str, str, int]]:
@@ -95,29 +105,30 @@ def _users(state: LightState, observation: Observation) -> Iterator[tuple[str, s
         yield a.service, a.node, a.workers
 
 
-def _core_traffic(found: Index, state: LightState, present: Mapping[str, Sequence[Present]]) -> tuple[Array, Array]:
+def _core_traffic(slot: Slot) -> None:
     """Bytes per s into and out of each node for its core services: every service's requests by its instances' speed."""
-    into, out = np.zeros(len(found.speed)), np.zeros(len(found.speed))
-    rates = measure.core_rates(found.model, state)
+    found = slot.index
+    rates = measure.core_rates(found.model, slot.state)
     for m in found.model.core:
-        hosts = [found.position[i.node] for i in present[m.name]]
+        hosts = slot.nodes(m.name)
         speed = found.speed[hosts]
         requests = rates[m.name] * speed / speed.sum()
-        np.add.at(into, hosts, requests * found.edges[m.name][0])
-        np.add.at(out, hosts, requests * found.sent[m.name])
-    return into, out
+        np.add.at(slot.into, hosts, requests * found.edges[m.name][0])
+        np.add.at(slot.out, hosts, requests * found.sent[m.name])
 
 
 def take(slot: Slot, m: Light, want: Wanted) -> None:
     """What this service will use more is not free for the next."""
     if not want.workers:
         return
-    at = [slot.index.position[v] for v in want.workers]
+    position = slot.index.position
+    at = [position[v] for v in want.workers]
     workers = np.array(list(want.workers.values()))
     requests = sum(slot.state.local[m.name].values()) * workers / workers.sum()
     slot.into[at] += requests * slot.index.edges[m.name][0]
     slot.out[at] += requests * slot.index.sent[m.name]
-    have = {i.node: i.workers for i in slot.present[m.name]}
-    more = np.maximum(0, workers - np.array([have.get(v, 0) for v in want.workers]))
+    have = np.zeros(len(slot.cpu), dtype=np.int64)
+    have[slot.nodes(m.name)] = [i.workers for i in slot.present[m.name]]
+    more = np.maximum(0, workers - have[at])
     slot.cpu[at] -= more * m.cpu
     slot.memory[at] -= more * m.memory

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from controller.light import layout, loops
+from controller.light import layout
+from controller.light.capacity import table
 from controller.light.index import NO_PATH
+from controller.light.loops import places, search, workers
+from controller.light.loops.compiled import Compiled
+from controller.model import Law
 
 SEEDS = range(40)
 
@@ -22,84 +27,218 @@ def both(loop, *arguments):
     """The result as called, which is compiled where Numba is, after a check against the plain function."""
     loop.ready()
     kept = [np.array(x) if isinstance(x, np.ndarray) else x for x in arguments]
-    compiled, plain = loop(*arguments), loop._function(*kept)
-    for a, b in zip(arguments, kept, strict=True):
-        if isinstance(a, np.ndarray):
-            assert a.tobytes() == b.tobytes()
-    assert np.asarray(compiled).tobytes() == np.asarray(plain).tobytes()
+    compiled, plain = loop(*arguments), loop.plain(*kept)
+    for a, b in zip((*arguments, *several(compiled)), (*kept, *several(plain)), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
     return compiled
 
 
-def problem(seed: int) -> tuple[layout.Problem, list[int]]:
+def several(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def problem(seed: int) -> tuple[layout.Problem, np.ndarray]:
     """A pool of 3 clusters and 8 columns, some with an instance. Few values, so that gains are often equal."""
     rng = dice(seed)
     n = 8
     current = rng.integers(0, 3, n) * (rng.random(n) < 0.5)
     p = layout.Problem(
-        columns=tuple(f"n{i}" for i in rng.permutation(n)), rank=np.arange(n), domain=rng.integers(0, 3, n),
-        costs=rng.integers(1, 6, (3, n)) / 100.0, demand=rng.integers(0, 4, 3) * 1.0, current=current,
-        fixed=(rng.random(n) < 0.2).tolist(), room=np.maximum(current, rng.integers(0, 4, n)),
-        keep=rng.integers(1, 3, n) * 1.0, deploy=rng.integers(1, 5, n) * 1.0, delay=float(rng.integers(1, 50)),
-        workers=int(rng.integers(0, 7)), horizon=10.0,
+        rank=rng.permutation(n), domain=rng.integers(0, 3, n), costs=rng.integers(1, 6, (3, n)) / 100.0,
+        demand=rng.integers(0, 4, 3) * 1.0, current=current, fixed=rng.random(n) < 0.2,
+        room=np.maximum(current, rng.integers(0, 4, n)), keep=rng.integers(1, 3, n) * 1.0,
+        deploy=rng.integers(1, 5, n) * 1.0, delay=float(rng.integers(1, 50)), workers=int(rng.integers(0, 7)),
+        horizon=10.0, last=bool(rng.random() < 0.7),
     )  # fmt: skip
-    rank = np.argsort(np.argsort(np.array(p.columns)))
-    p = layout.Problem(**{**{f: getattr(p, f) for f in p.__dataclass_fields__}, "rank": rank})
-    chosen = np.flatnonzero(current).tolist() or [int(np.argmax(p.room))]
-    return p, chosen
+    return p, np.flatnonzero(current) if current.any() else np.array([p.room.argmax()])
 
 
-def by_definition(p: layout.Problem, chosen: list[int]) -> tuple[float, str, str]:
-    """(gain, name opened, name closed) of the best change, by the value (26) of every layout one change away."""
-    opened = [-1, *(v for v in range(len(p.columns)) if p.room[v] >= 1 and v not in chosen)]
+def delay(p: layout.Problem, chosen) -> float:
+    """Σ_g λ_g min_v c_gv: request-seconds per second."""
+    return float(p.demand @ p.costs[:, list(chosen)].min(axis=1))
+
+
+def value(p: layout.Problem, chosen) -> float:
+    """J(S) of eq. (26), per slot."""
+    return float(p.keep[list(chosen)].sum()) + p.delay * delay(p, chosen)
+
+
+def clusters_wanted(p: layout.Problem) -> int:
+    return min(2, len(set(p.domain[p.room >= 1].tolist())), max(1, p.workers))
+
+
+def feasible(p: layout.Problem, chosen) -> bool:
+    """Room for all workers, at most one instance per worker, clusters spread."""
+    if not len(chosen) or len(chosen) > max(1, p.workers) or p.room[list(chosen)].sum() < p.workers:
+        return False
+    return len(set(p.domain[list(chosen)].tolist())) >= clusters_wanted(p)
+
+
+def after(chosen, new: int, old: int) -> list[int]:
+    return [v for v in chosen if v != old] + ([new] if new >= 0 else [])
+
+
+def best_change(p: layout.Problem, mine: np.ndarray, free: np.ndarray | None = None, loop=search.best_change):
+    if free is None:
+        free = np.array([v for v in range(len(p.room)) if p.room[v] >= 1 and v not in mine], dtype=np.int64)
+    return loop(
+        p.costs, p.demand, mine, ~p.fixed[mine], free, p.room, p.domain, p.rank, p.keep, p.deploy,
+        bool(p.current.any()), p.delay, p.horizon, p.workers, clusters_wanted(p),
+    )  # fmt: skip
+
+
+def arranged(p: layout.Problem, changes: int):
+    return both(
+        search.arranged, p.costs, p.demand, p.current, p.fixed, p.room, p.domain, p.rank, p.keep, p.deploy, p.delay,
+        p.horizon, p.workers, p.last, changes,
+    )  # fmt: skip
+
+
+def by_definition(p: layout.Problem, chosen) -> tuple[float, int, int]:
+    """(gain, rank opened, rank closed) of the best change, by the value (26) of every layout one change away."""
+    opened = [-1, *(v for v in range(len(p.room)) if p.room[v] >= 1 and v not in chosen)]
     closed = [-1, *(v for v in chosen if not p.fixed[v])]
-    found = [(0.0, "", "")]
+    found = [(0.0, -1, -1)]
     for new, old in itertools.product(opened, closed):
-        after = layout.Move(0.0, 0.0, 0.0, new, old).after(chosen)
-        if (new < 0 and old < 0) or not layout.feasible(p, after):
+        there = after(chosen, new, old)
+        if (new < 0 and old < 0) or not feasible(p, there):
             continue
         price = p.deploy[old] if new < 0 else 0.0 if old >= 0 and not p.current.any() else p.deploy[new]
-        gain = (layout.value(p, chosen) - layout.value(p, after)) * p.horizon - price
-        found.append((round(float(gain), 9), p.columns[new] if new >= 0 else "", p.columns[old] if old >= 0 else ""))
+        gain = (value(p, chosen) - value(p, there)) * p.horizon - price
+        found.append((round(float(gain), 9), p.rank[new] if new >= 0 else -1, p.rank[old] if old >= 0 else -1))
     return max(found)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_best_change_is_the_best_of_all(seed):
     p, chosen = problem(seed)
-    move = layout.best_move(p, chosen)
-    gain, *_ = by_definition(p, chosen)
-    if move is None:
-        assert gain <= 1e-9
+    opened, closed, gain, saved = best_change(p, chosen)
+    wanted, *_ = by_definition(p, chosen)
+    if gain <= 0.0:
+        assert wanted <= 1e-9
         return
-    assert move.gain == pytest.approx(gain, abs=1e-9)
-    after = move.after(chosen)
-    assert layout.feasible(p, after)
-    assert move.saved * p.demand.sum() == pytest.approx(layout.delay(p, chosen) - layout.delay(p, after), abs=1e-9)
-    assert move.keep == pytest.approx(p.keep[after].sum() - p.keep[chosen].sum())
+    assert gain == pytest.approx(wanted, abs=1e-9)
+    there = after(chosen, opened, closed)
+    assert feasible(p, there)
+    assert saved == pytest.approx(delay(p, chosen) - delay(p, there), abs=1e-9)
 
 
 def test_of_equal_changes_the_last_name_wins():
     n = 4
     p = layout.Problem(
-        columns=("b", "d", "a", "c"), rank=np.array([1, 3, 0, 2]), domain=np.zeros(n, int),
-        costs=np.array([[0.5, 0.1, 0.1, 0.1]]), demand=np.ones(1), current=np.array([1, 0, 0, 0]), fixed=[False] * n,
-        room=np.ones(n, int), keep=np.ones(n), deploy=np.ones(n), delay=100.0, workers=1, horizon=1.0,
+        rank=np.array([1, 3, 0, 2]), domain=np.zeros(n, int), costs=np.array([[0.5, 0.1, 0.1, 0.1]]),
+        demand=np.ones(1), current=np.array([1, 0, 0, 0]), fixed=np.zeros(n, bool), room=np.ones(n, int),
+        keep=np.ones(n), deploy=np.ones(n), delay=100.0, workers=1, horizon=1.0,
     )  # fmt: skip
-    move = layout.best_move(p, [0])
-    assert move is not None
-    assert (move.opened, move.closed) == (1, 0)
+    assert best_change(p, np.array([0]))[:2] == (1, 0)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_compiled_and_plain_agree_on_the_best_change(seed):
     p, chosen = problem(seed)
-    mine = np.array(chosen)
-    free = np.array([v for v in range(len(p.columns)) if p.room[v] >= 1 and v not in chosen], dtype=np.int64)
-    costs = p.costs * dice(seed).uniform(0.9, 1.1, p.costs.shape)
-    both(
-        loops.best_change, costs, p.demand, mine, ~np.array(p.fixed)[mine], free, p.room, p.domain, p.rank, p.keep,
-        p.deploy, bool(p.current.any()), p.delay, p.horizon, p.workers, layout.spread_wanted(p),
+    p = replace(p, costs=p.costs * dice(seed).uniform(0.9, 1.1, p.costs.shape))
+    best_change(p, chosen, loop=lambda *arguments: both(search.best_change, *arguments))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("changes", [0, 1, 12])
+def test_an_arrangement_has_room_for_all_or_all_the_room(seed, changes):
+    """What no search may break, whatever it gains."""
+    p, _ = problem(seed)
+    nodes, given, *_ = arranged(p, changes)
+    chosen = nodes.tolist()
+    assert len(set(chosen)) == len(chosen)
+    assert all(p.room[v] >= 1 or p.current[v] > 0 for v in chosen)
+    assert all(v in chosen for v in np.flatnonzero((p.current > 0) & p.fixed)), "what is not ready stays"
+    assert (given >= 1).all() and (given <= np.maximum(1, p.room[chosen])).all()
+    if given.sum() < p.workers:
+        assert given.sum() == p.room[chosen].sum() == p.room[p.room >= 1].sum()
+    if not p.last and p.workers == 0:
+        assert set(chosen) == set(np.flatnonzero((p.current > 0) & p.fixed).tolist())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_change_gains_what_the_best_one_does_and_no_more_is_made_than_allowed(seed):
+    p, _ = problem(seed)
+    forced = arranged(p, 0)[0]
+    nodes, _, opened, closed, gain, _ = arranged(p, 1)
+    best, *_ = by_definition(p, forced) if len(forced) else (0.0, -1, -1)
+    assert gain == pytest.approx(best, abs=1e-9)
+    assert sorted(nodes.tolist()) == sorted(after(forced, opened, closed))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_forced_openings_lack_least(seed):
+    """Step by step: each is the column after which J(S) less the price of the others is least."""
+    p, _ = problem(seed)
+    start = np.flatnonzero(p.current)
+    mine = np.full(len(p.room), -1)
+    mine[: len(start)] = start
+    wanted = clusters_wanted(p)
+    n = both(
+        search.open_needed, mine, len(start), p.costs, p.demand, p.room, p.domain, p.rank, p.keep, p.delay, p.workers,
+        wanted,
     )  # fmt: skip
+    chosen = start.tolist()
+    for v in mine[len(start) : n].tolist():
+        covered = set(p.domain[chosen].tolist())
+        lacks = len(covered) < wanted
+        assert lacks or not chosen or p.room[chosen].sum() < p.workers, "nothing was opened that was not needed"
+        open_ = [u for u in range(len(p.room)) if p.room[u] >= 1 and u not in chosen]
+        open_ = [u for u in open_ if p.domain[u] not in covered] if lacks else open_
+        worth = {u: p.keep[u] + p.delay * delay(p, [*chosen, u]) for u in open_}
+        assert worth[v] == pytest.approx(min(worth.values()))
+        chosen.append(v)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_surplus_that_costs_least_delay_is_closed(seed):
+    p, _ = problem(seed)
+    start = np.flatnonzero(p.current)
+    mine = start.copy()
+    n = both(search.close_surplus, mine, len(mine), p.costs, p.demand, p.current, p.fixed, p.rank, p.keep, p.delay, 1)
+    chosen = start.tolist()
+    while len(chosen) > 1 and not p.fixed[chosen].all():
+        worth = {
+            v: (round(p.delay * delay(p, [u for u in chosen if u != v]) - p.keep[v], 9), p.rank[v])
+            for v in chosen
+            if not p.fixed[v]
+        }
+        chosen.remove(min(worth, key=worth.__getitem__))
+    assert mine[:n].tolist() == chosen
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_workers_follow_the_demand_nearest_to_them(seed):
+    """No worker would lack less where another stands; a split that is nearly right stays."""
+    p, chosen = problem(seed)
+    room = np.maximum(p.room, 1)
+    given = both(search.split, chosen, p.costs, p.demand, p.current, room, p.workers)
+    nearest = np.array([chosen[k] for k in p.costs[:, chosen].argmin(axis=1)])
+    served = np.array([p.demand[nearest == v].sum() for v in chosen])
+    total = max(p.workers, len(chosen))
+    ideal = total * (served / served.sum() if served.sum() else np.full(len(chosen), 1 / len(chosen)))
+    present = p.current[chosen]
+    if present.sum() == total and (present > 0).all() and (abs(present - np.maximum(1.0, ideal)) <= 1.0).all():
+        assert given.tolist() == present.tolist()
+        return
+    assert given.sum() == min(total, room[chosen].sum())
+    for k, j in itertools.permutations(range(len(chosen)), 2):
+        if given[k] > 1 and given[j] < room[chosen[j]]:
+            assert given[k] - 1 - ideal[k] <= given[j] - ideal[j] + 1e-9
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_of_too_many_openings_those_that_gain_most_alone_are_tried(seed):
+    p, chosen = problem(seed)
+    free = [v for v in range(len(p.room)) if p.room[v] >= 1 and v not in chosen]
+    triples = 2 * len(p.demand) * len(chosen)
+    got = both(search.worth_opening, p.costs, p.demand, chosen, p.room, p.keep, p.deploy, p.delay, p.horizon, triples)
+    worth = {
+        v: (p.keep[v] + p.delay * delay(p, [*chosen, v])) * p.horizon + p.deploy[v]
+        for v in free
+    }  # fmt: skip
+    assert len(got) == min(2, len(free)) and sorted(got.tolist()) == got.tolist()
+    assert sorted(worth[v] for v in got.tolist()) == pytest.approx(sorted(worth.values())[: len(got)])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -113,8 +252,82 @@ def test_the_fastest_of_each_cluster(seed):
     for g in range(clusters):
         members = [v for v in range(n) if able[v] and domain[v] == g]
         wanted[sorted(members, key=lambda v: (seconds[v], rank[v]))[:most]] = True
-    both(loops.fastest, chosen, able, domain, seconds, rank, clusters, most)
+    both(places.fastest, chosen, able, domain, seconds, rank, clusters, most)
     assert (chosen == wanted).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_candidates_are_what_runs_and_the_fastest_with_room(seed):
+    rng = dice(seed)
+    n, clusters, most, cpu_each, memory_each, mean, contention = 24, 3, 2, 0.5, 0.7, 0.04, 0.6
+    have = rng.integers(0, 4, n) * (rng.random(n) < 0.3)
+    fixed, alive = rng.random(n) < 0.1, rng.random(n) < 0.9
+    light_cpu = rng.integers(0, 5, n) * 1.0
+    cpu, memory, speed = light_cpu * rng.random(n), rng.uniform(0, 4, n), rng.choice([0.5, 1.0, 2.0], n)
+    domain, rank = rng.integers(0, clusters, n), rng.permutation(n)
+    columns, where, room, now, held, seconds, total = both(
+        places.candidates, have, fixed, alive, cpu, memory, light_cpu, speed, domain, rank, cpu_each, memory_each, mean,
+        contention, clusters, most, 400,
+    )  # fmt: skip
+    taken = np.array([1.0 - c / of if of > 0 else 1.0 for c, of in zip(cpu, light_cpu, strict=True)])
+    every = mean / speed * (1.0 + contention * taken**2)
+    fits = have + np.floor(np.minimum(cpu / cpu_each, memory / memory_each) + 1e-9).astype(int)
+    wanted = set(np.flatnonzero(alive & (have > 0)).tolist())
+    for g in range(clusters):
+        able = [v for v in range(n) if alive[v] and have[v] == 0 and fits[v] >= 1 and domain[v] == g]
+        wanted |= set(sorted(able, key=lambda v: (every[v], rank[v]))[:most])
+    assert columns.tolist() == sorted(wanted)
+    assert seconds == pytest.approx(every[columns])
+    assert room.tolist() == np.maximum(1, fits[columns]).tolist()
+    assert (now == have[columns]).all() and (held == fixed[columns]).all() and (where == domain[columns]).all()
+    assert total.tolist() == [room[where == g].sum() for g in range(clusters)]
+
+
+def test_workers_without_memory_find_the_room_their_cpu_leaves():
+    one, none = np.ones(1), np.zeros(1, int)
+    found = both(
+        places.candidates, none, none > 0, none == 0, 3 * one, one, 4 * one, one, none, none, 0.5, 0.0, 0.1, 0.0, 1, 3,
+        400,
+    )  # fmt: skip
+    assert found[2].tolist() == [6]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_pool_is_offered(seed):
+    """Its clusters' columns only; links are filled to their share, or stretched until all fit, or not looked at."""
+    rng = dice(seed)
+    n, size, sent, busy, share, held = 12, 2e6, 5e5, 8.0, 0.5, 1.5
+    delay, per_byte = rng.uniform(0, 0.02, (n, n)), rng.uniform(1e-9, 1e-8, (n, n))
+    columns = np.array([1, 3, 4, 6, 7, 9, 11])
+    domain, room = np.array([0, 0, 1, 1, 2, 2, 2]), rng.integers(1, 6, 7)
+    current = np.minimum(room, rng.integers(0, 3, 7))
+    fixed, seconds = rng.random(7) < 0.2, rng.random(7)
+    into, wide_in, out, wide_out = (rng.uniform(low, low * 2, n) for low in (2e7, 1.2e8, 2e7, 1.2e8))
+    rows, wanted, rate = np.array([2, 0]), int(rng.integers(0, 16)), float(rng.uniform(0, 90))
+    stretches = np.array([1.0, 2.0])
+    nodes, where, fits, now, kept, costs = both(
+        places.offers, columns, domain, room, current, fixed, seconds, rows, np.array([2, 5]), delay, per_byte, into,
+        wide_in, out, wide_out, size, sent, rate, busy, share, held, wanted, stretches, NO_PATH, 400,
+    )  # fmt: skip
+    own = np.flatnonzero(domain != 1)
+    assert nodes.tolist() == columns[own].tolist() and where.tolist() == domain[own].tolist()
+    assert now.tolist() == current[own].tolist() and kept.tolist() == fixed[own].tolist()
+    limits = [room[own]]
+    if wanted:
+        each = max(rate / wanted, busy)
+        free = np.minimum(
+            (share * wide_in - into)[nodes] / (each * size), (share * wide_out - out)[nodes] / (each * sent)
+        )  # fmt: skip
+        free = np.maximum(0.0, free) * np.where(now > 0, held, 1.0)
+        limits = [np.minimum(room[own], (free * s).astype(int)) for s in stretches] + limits
+    assert fits.tolist() == next(x for x in limits if x is limits[-1] or x.sum() >= wanted).tolist()
+    used = rate / max(1, wanted)
+    assert costs == pytest.approx(
+        places.priced.plain(
+            delay, per_byte, np.array([2, 5]), nodes, size, seconds[own], into, wide_in, out, wide_out, sent, used,
+            NO_PATH,
+        )
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -124,25 +337,36 @@ def test_what_a_request_costs(seed):
     delay, per_byte = rng.uniform(0, 0.02, (n, n)), rng.uniform(1e-9, 1e-8, (n, n))
     delay[0, 5] = np.inf
     sources, nodes, ends = np.array([0, 3]), np.array([5, 1, 7, 8]), np.array([2, 9])
-    served, onward = rng.random(4), np.zeros(4)
-    both(loops.add_nearest, onward, delay, per_byte, nodes, ends, size, 0.5, NO_PATH)
+    onward = rng.random(4)
+    served = onward.copy()
+    both(places.add_nearest, onward, delay, per_byte, nodes, ends, size, 0.5, NO_PATH)
     ways = delay + size * per_byte
-    assert onward == pytest.approx(0.5 * ways[np.ix_(nodes, ends)].min(axis=1))
+    assert onward == pytest.approx(served + 0.5 * ways[np.ix_(nodes, ends)].min(axis=1))
     into, wide_in, out, wide_out = (rng.uniform(low, low * 2, n) for low in (1e7, 1.2e8, 1e7, 1.2e8))
     got = both(
-        loops.request_costs, delay, per_byte, sources, nodes, size, served, onward, into, wide_in, out, wide_out, sent,
-        rate, NO_PATH,
+        places.priced, delay, per_byte, sources, nodes, size, onward, into, wide_in, out, wide_out, sent, rate, NO_PATH
     )  # fmt: skip
     wait = 0.0
     for used, width, each in ((into, wide_in, size), (out, wide_out, sent)):
         busy = np.minimum(0.95, (used + rate * each) / width)[nodes]
         wait += each / width[nodes] * busy / (1.0 - busy)
-    assert got == pytest.approx(np.minimum(NO_PATH, ways[np.ix_(sources, nodes)]) + served + onward + wait)
+    assert got == pytest.approx(np.minimum(NO_PATH, ways[np.ix_(sources, nodes)]) + onward + wait)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_compiled_and_plain_agree_on_a_size(seed):
+    """That it is the argmin: test_queues_and_sizing.py."""
+    rng = dice(seed)
+    t = table(rng.gamma(2.0, 0.03, 400).tolist(), Law("gamma", shape=2.0), 0.06)
+    demand, rho = float(rng.choice([0.0, rng.uniform(0, 300)])), float(rng.uniform(0, 1.1))
+    assert both(workers.exponent, *t.arrays, rho) == t.exponent(rho)
+    arguments = (t.mean, demand, 0.05, 3.0, 1.0, 0.5, 2.0 * demand, 0.1, 1e3, int(rng.integers(1, 60)))
+    both(workers.sized, *t.arrays, *arguments)
 
 
 def test_without_numba_the_same_runs_in_plain_python(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    loop = loops._Compiled(loops.fastest._function, "void", ())
+    loop = Compiled(places.fastest.plain, "void", ())
     loop.ready()
     chosen = np.zeros(3, dtype=bool)
     loop(chosen, np.ones(3, dtype=bool), np.zeros(3, int), np.array([0.3, 0.1, 0.2]), np.arange(3), 1, 2)
