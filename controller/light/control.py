@@ -207,10 +207,11 @@ def _pool(
         count, recent = _damped(slot, m, name, now, have)
     last = len(active) <= 1 and name in active
     changes = layout.ROUNDS if first else 1 if looks and m.name not in slot.leaving else 0
-    got, nodes = _arrange(slot, m, rows, sites(), local[rows], count, rate, last, changes)
+    got, columns = _arrange(slot, m, rows, sites(), local[rows], count, rate, last, changes)
+    nodes = slot.index.model.nodes
     return _Pool(
-        size, now, count, recent, {nodes[v]: n for v, n in got.workers.items()},
-        {nodes[v]: why for v, why in got.gains.items()}, got.short,
+        size, now, count, recent, {nodes[columns[v]].name: n for v, n in got.workers.items()},
+        {nodes[columns[v]].name: why for v, why in got.gains.items()}, got.short,
     )  # fmt: skip
 
 
@@ -246,8 +247,8 @@ def _damped(slot: Slot, m: Light, name: str, now: int, have: int) -> tuple[int, 
 
 def _arrange(
     slot: Slot, m: Light, rows: Whole, sites: Field, demand: Array, workers: int, rate: float, last: bool, changes: int
-) -> tuple[layout.Arrangement, Sequence[str]]:
-    """Lay out `workers` for `rate` requests per s in the clusters `rows`; with the names of the columns.
+) -> tuple[layout.Arrangement, Whole]:
+    """Lay out `workers` for `rate` requests per s in the clusters `rows`; with the nodes that the columns are.
 
     demand: per s, by cluster. No change but the forced ones while some instance here is not ready.
     """
@@ -271,7 +272,7 @@ def _arrange(
     )
     if changes == 1 and there.fixed.any():
         changes = 0
-    return layout.arrange(problem, changes), [found.model.nodes[v].name for v in there.columns.tolist()]
+    return layout.arrange(problem, changes), there.columns
 
 
 def _revive_core(slot: Slot, change: Changes, first: bool) -> Changes:

@@ -168,12 +168,6 @@ class Ways:
             self.within[radius] = known = demand.near(self.between, radius)
         return known
 
-    def back(self, nodes: Whole, ends: range, size: float) -> Array:
-        """Per node and end, seconds for `size` bytes, NO_PATH at most."""
-        part = slice(ends.start, ends.stop)
-        seconds: Array = np.minimum(NO_PATH, self.delay[nodes, part] + size * self.per_byte[nodes, part])
-        return seconds
-
     def net(self, rows: Whole, columns: Whole, size: float) -> Array:
         """Eq. (1) for `size` bytes, rows × columns, s."""
         at = rows[:, None], columns[None, :]

@@ -90,13 +90,12 @@ def offers(slot: Slot, m: Light, field: Field, rows: Whole, workers: int, rate: 
 
 def onward(slot: Slot, m: Light, nodes: Whole) -> Array:
     """Seconds from each of `nodes` to whatever comes next: its nearest instance, or back to the ingresses."""
-    seconds, total = np.zeros(len(nodes)), float(slot.weights.sum())
+    seconds, ways = np.zeros(len(nodes)), slot.ways
     for to, size, share in slot.index.edges[m.name][1]:
         if to == INGRESS:
-            if total > 0:
-                ends = range(len(slot.cpu), len(slot.cpu) + len(slot.weights))
-                seconds += share * (slot.ways.back(nodes, ends, size) @ slot.weights) / total
+            loops.add_return(
+                seconds, ways.delay, ways.per_byte, nodes, len(slot.cpu), slot.weights, size, share, NO_PATH
+            )  # fmt: skip
         elif slot.present.get(to):
-            there = slot.nodes(to)
-            loops.add_nearest(seconds, slot.ways.delay, slot.ways.per_byte, nodes, there, size, share, NO_PATH)
+            loops.add_nearest(seconds, ways.delay, ways.per_byte, nodes, slot.nodes(to), size, share, NO_PATH)
     return seconds

@@ -65,17 +65,18 @@ def open_slot(
     alive = np.ones(len(model.nodes), dtype=bool)
     alive[dead] = False
     cpu, memory, core = [0.0] * len(alive), [0.0] * len(alive), [0.0] * len(alive)
+    needs, position = found.needs, found.position
     for service, node, workers in _users(state, observation):
-        need, v = found.needs.get(service), found.position.get(node)
-        if need is None or v is None:
+        if service not in needs or node not in position:
             continue
-        if need[2]:
-            cpu[v] += need[0]
-            memory[v] += need[1]
-            core[v] += need[0]
+        (each, each_memory, is_core), v = needs[service], position[node]
+        if is_core:
+            cpu[v] += each
+            memory[v] += each_memory
+            core[v] += each
         else:
-            cpu[v] += need[0] * workers
-            memory[v] += need[1] * workers
+            cpu[v] += each * workers
+            memory[v] += each_memory * workers
     paths = observation.paths if observation.paths is not None else model.paths
     weights = np.array([sum(state.offered.get(o.name, {}).values()) for o in model.ingresses])
     free_cpu = np.where(alive, found.cpu - cpu, 0.0)

@@ -82,6 +82,25 @@ def add_nearest(
         seconds[k] += share * least
 
 
+@compiled("void", FLOATS, TABLE, TABLE, WHOLES, "int64", FLOATS, "float64", "float64", "float64")
+def add_return(
+    seconds: Array, delay: Array, per_byte: Array, nodes: Whole, first: int, weights: Array, size: float, share: float,
+    most: float,
+) -> None:  # fmt: skip
+    """Adds `share` of the mean of eq. (1), by weight, for `size` bytes from each node to the endpoints from `first` on."""
+    total = 0.0
+    for weight in weights:
+        total += weight
+    if total <= 0.0:
+        return
+    for k in range(len(nodes)):
+        v = nodes[k]
+        mean = 0.0
+        for o in range(len(weights)):
+            mean += weights[o] * min(most, delay[v, first + o] + size * per_byte[v, first + o])
+        seconds[k] += share * mean / total
+
+
 @compiled(
     TABLE, TABLE, TABLE, WHOLES, WHOLES, "float64", FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, "float64", "float64",
     "float64",

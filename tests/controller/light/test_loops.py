@@ -342,6 +342,11 @@ def test_what_a_request_costs(seed):
     both(places.add_nearest, onward, delay, per_byte, nodes, ends, size, 0.5, NO_PATH)
     ways = delay + size * per_byte
     assert onward == pytest.approx(served + 0.5 * ways[np.ix_(nodes, ends)].min(axis=1))
+    before, weights = onward.copy(), np.array([3.0, 0.0, 1.0])
+    both(places.add_return, onward, delay, per_byte, nodes, 9, weights, size, 0.5, NO_PATH)
+    assert onward == pytest.approx(before + 0.5 * ways[nodes, 9:] @ weights / 4.0)
+    both(places.add_return, onward, delay, per_byte, nodes, 9, 0.0 * weights, size, 0.5, NO_PATH)
+    assert onward == pytest.approx(before + 0.5 * ways[nodes, 9:] @ weights / 4.0), "nobody asks: nothing is added"
     into, wide_in, out, wide_out = (rng.uniform(low, low * 2, n) for low in (1e7, 1.2e8, 1e7, 1.2e8))
     got = both(
         places.priced, delay, per_byte, sources, nodes, size, onward, into, wide_in, out, wide_out, sent, rate, NO_PATH
