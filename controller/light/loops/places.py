@@ -87,7 +87,7 @@ def add_return(
     seconds: Array, delay: Array, per_byte: Array, nodes: Whole, first: int, weights: Array, size: float, share: float,
     most: float,
 ) -> None:  # fmt: skip
-    """Adds `share` of the mean of eq. (1), by weight, for `size` bytes from each node to the endpoints from `first` on."""
+    """Adds `share` of the weighted mean of eq. (1) for `size` bytes from each node to the endpoints from `first` on."""
     total = 0.0
     for weight in weights:
         total += weight

@@ -79,17 +79,30 @@ def without(mine: Whole, n: int, column: int) -> int:
     return n - 1
 
 
-@compiled("int64", WHOLES, "int64", TABLE, FLOATS, WHOLES, TRUTHS, WHOLES, FLOATS, "float64", "int64")
+@compiled("int64", WHOLES, "int64", TABLE, FLOATS, WHOLES, TRUTHS, WHOLES, WHOLES, FLOATS, "float64", "int64", "int64")
 def close_surplus(
-    mine: Whole, n: int, costs: Array, demand: Array, current: Whole, fixed: Flags, rank: Whole, keep: Array,
-    delay: float, most: int,
+    mine: Whole, n: int, costs: Array, demand: Array, current: Whole, fixed: Flags, domain: Whole, rank: Whole,
+    keep: Array, delay: float, most: int, clusters: int,
 ) -> int:  # fmt: skip
-    """Closes those of the first n of `mine` that cost least delay until `most` are left; returns how many are."""
+    """Closes those of the first n of `mine` that cost least delay until `most` are left; returns how many are.
+
+    As long as others can be closed, those that stand alone in one of the last `clusters` clusters stay: the next slot
+    would have to open another there.
+    """
+    count, covered = np.zeros(domain.max() + 1, np.int64), 0
+    for k in range(n):
+        covered += count[domain[mine[k]]] == 0
+        count[domain[mine[k]]] += 1
     while n > most:
         best, value = -1, np.inf
+        spare = False
         for k in range(n):
             v = mine[k]
-            if current[v] <= 0 or fixed[v]:
+            if current[v] > 0 and not fixed[v]:
+                spare |= covered > clusters or count[domain[v]] > 1
+        for k in range(n):
+            v = mine[k]
+            if current[v] <= 0 or fixed[v] or (spare and covered <= clusters and count[domain[v]] == 1):
                 continue
             rest = 0.0
             for g in range(len(demand)):
@@ -103,6 +116,8 @@ def close_surplus(
                 best, value = k, worth
         if best < 0:
             return n
+        count[domain[mine[best]]] -= 1
+        covered -= count[domain[mine[best]]] == 0
         n = without(mine, n, mine[best])
     return n
 
@@ -270,7 +285,8 @@ def arranged(
     clusters = clusters_wanted(room, domain, workers)
     if workers > 0:
         n = open_needed(mine, n, costs, demand, room, domain, rank, keep, delay, workers, clusters)
-    n = close_surplus(mine, n, costs, demand, current, fixed, rank, keep, delay, max(workers, 1 if last else 0))
+    most = max(workers, 1 if last else 0)
+    n = close_surplus(mine, n, costs, demand, current, fixed, domain, rank, keep, delay, most, clusters)
     opened, closed, gain, saved = -1, -1, 0.0, 0.0
     for _ in range(changes if n else 0):
         own = mine[:n]

@@ -152,6 +152,9 @@ def test_an_arrangement_has_room_for_all_or_all_the_room(seed, changes):
     assert (given >= 1).all() and (given <= np.maximum(1, p.room[chosen])).all()
     if given.sum() < p.workers:
         assert given.sum() == p.room[chosen].sum() == p.room[p.room >= 1].sum()
+    stuck = (p.fixed & (p.current > 0)).sum() >= p.workers
+    if p.workers > 0 and chosen and not stuck:
+        assert len(set(p.domain[chosen].tolist())) >= clusters_wanted(p)
     if not p.last and p.workers == 0:
         assert set(chosen) == set(np.flatnonzero((p.current > 0) & p.fixed).tolist())
 
@@ -191,18 +194,22 @@ def test_forced_openings_lack_least(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_surplus_that_costs_least_delay_is_closed(seed):
+@pytest.mark.parametrize(("most", "clusters"), [(1, 1), (2, 2), (3, 2)])
+def test_surplus_that_costs_least_delay_is_closed_and_clusters_stay_covered_if_they_can(seed, most, clusters):
     p, _ = problem(seed)
     start = np.flatnonzero(p.current)
     mine = start.copy()
-    n = both(search.close_surplus, mine, len(mine), p.costs, p.demand, p.current, p.fixed, p.rank, p.keep, p.delay, 1)
+    n = both(
+        search.close_surplus, mine, len(mine), p.costs, p.demand, p.current, p.fixed, p.domain, p.rank, p.keep, p.delay,
+        most, clusters,
+    )  # fmt: skip
     chosen = start.tolist()
-    while len(chosen) > 1 and not p.fixed[chosen].all():
+    while len(chosen) > most and not p.fixed[chosen].all():
+        rest = {v: [u for u in chosen if u != v] for v in chosen if not p.fixed[v]}
+        covered = {v: len(set(p.domain[rest[v]].tolist())) >= clusters for v in rest}
         worth = {
-            v: (round(p.delay * delay(p, [u for u in chosen if u != v]) - p.keep[v], 9), p.rank[v])
-            for v in chosen
-            if not p.fixed[v]
-        }
+            v: (not covered[v], round(p.delay * delay(p, rest[v]) - p.keep[v], 9), p.rank[v]) for v in rest
+        }  # fmt: skip
         chosen.remove(min(worth, key=worth.__getitem__))
     assert mine[:n].tolist() == chosen
 
