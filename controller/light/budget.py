@@ -116,14 +116,14 @@ def core_waits(model: Model, rates: Mapping[str, float], nodes: Mapping[str, Seq
 
     At 95 % utilisation and above the value of 95 % is taken: a wait without bound says nothing about a budget.
     """
-    speeds = {v.name: v.speed for v in model.nodes}
+    found = index(model)
     waits: dict[str, float] = {}
     for service in model.core:
-        hosts = nodes.get(service.name, ())
+        hosts = [found.position[v] for v in nodes.get(service.name, ())]
         if not hosts:
             continue
         p = service.streams * len(hosts)
-        mean = service.work * laws.mean(service.law) / (sum(speeds[v] for v in hosts) / len(hosts))
+        mean = service.work * laws.mean(service.law) / float(found.speed[hosts].mean())
         a = min(rates.get(service.name, 0.0) * mean, 0.95 * p)
         waits[service.name] = erlang_c(p, a) * mean / (p - a) * (1.0 + laws.squared_cv(service.law)) / 2.0
     return waits

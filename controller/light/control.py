@@ -7,9 +7,8 @@ measurements since, which change rates only as much as their time is worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from controller.decision import Decision, Placement, Start
 from controller.light import demand, layout, measure
 from controller.light.actions import Changes, Wanted, changes
 from controller.light.index import index
-from controller.light.law import Array, Whole
+from controller.light.law import Whole
 from controller.light.measure import Present
 from controller.light.sites import MOST_WORKERS, Field, field_of, offers
 from controller.light.sizing import Size, by_mean_rate
@@ -120,8 +119,47 @@ def _decide(slot: Slot, first: bool = False) -> tuple[LightState, Changes, dict[
     return state, change, diagnostics
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Pool:
+    """Clusters that share workers for `rate` requests per s, and what stands there: workers by node.
+
+    have: workers of all instances, count of them; excess: requests that wait beyond the workers.
+    """
+
+    name: str
+    clusters: Sequence[str]
+    rate: float
+    have: int = 0
+    count: int = 0
+    excess: int = 0
+    stay: dict[str, int] = field(default_factory=dict)
+    covered: set[str] = field(default_factory=set)
+
+    def add(self, i: Present, cluster: str) -> None:
+        self.have += i.workers
+        self.count += 1
+        self.excess += max(0, i.backlog - i.workers)
+        self.stay[i.node] = i.workers
+        self.covered.add(cluster)
+
+
+class _Sites:
+    """`field_of` a service, when somebody asks."""
+
+    __slots__ = ("_field", "_of")
+
+    def __init__(self, slot: Slot, m: Light) -> None:
+        self._of = slot, m
+        self._field: Field | None = None
+
+    def __call__(self) -> Field:
+        if self._field is None:
+            self._field = field_of(*self._of)
+        return self._field
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
     """What one pool of a service gets: size, sizes wanted in the last slots, and workers by node.
 
     gains: why a change that was not forced pays, by node; short: workers that found no room.
@@ -148,68 +186,52 @@ def _service(
         name: measure.pooled(found.model, state, m.name, g, slot.observation, slot.slots) for name, g in groups.items()
     }
     active = frozenset(name for name in groups if rates[name] >= LEAST_DEMAND) or frozenset(list(groups)[:1])
-    demand_of = np.array([local.get(g, 0.0) for g in found.domains])
-    sites = cache(partial(field_of, slot, m))
-    here: dict[str, list[Present]] = {}
+    pool_of = {g: name for name, pool in groups.items() for g in pool}
+    pools = {name: _Pool(name, g, rates[name]) for name, g in groups.items()}
     for i in slot.present[m.name]:
-        here.setdefault(found.domain_of[i.node], []).append(i)
+        cluster = found.domain_of[i.node]
+        pools[pool_of[cluster]].add(i, cluster)
+    sites = _Sites(slot, m)
     workers: dict[str, int] = {}
     gains: dict[str, str] = {}
     recent: dict[str, tuple[int, ...]] = {}
     numbers: dict[str, object] = {}
-    for k, (name, pool) in enumerate(groups.items()):
-        own = [i for g in pool for i in here.get(g, ())]
-        got = _pool(slot, m, name, pool, own, rates[name], active, first, _looks(slot, m, k), sites, demand_of)
+    for k, pool in enumerate(pools.values()):
+        got = _target(slot, m, pool, active, first, _looks(slot, m, k), sites)
         workers.update(got.workers)
         gains.update(got.gains)
-        recent[name] = got.recent
-        numbers[name] = {
-            "demand": rates[name], "p": got.count, "p_now": got.now, "psi": got.size.psi,
-            "short": got.short,
+        recent[pool.name] = got.recent
+        numbers[pool.name] = {
+            "demand": pool.rate, "p": got.count, "p_now": got.now, "psi": got.size.psi, "short": got.short,
         }  # fmt: skip
     numbers |= {
         "mean": table.mean, "budget": state.budgets[m.name], "epsilon": found.targets[m.name],
         "relaxed": state.relaxed[m.name], "Z": state.queues[m.name], "violation_rate": state.rates[m.name],
     }  # fmt: skip
-    pool_of = {g: name for name, pool in groups.items() for g in pool}
     return Wanted(m.name, workers, numbers, local, groups, pool_of, found.domain_of, gains), rates, recent, numbers
 
 
-def _pool(
-    slot: Slot,
-    m: Light,
-    name: str,
-    pool: Sequence[str],
-    own: Sequence[Present],
-    rate: float,
-    active: frozenset[str],
-    first: bool,
-    looks: bool,
-    sites: Callable[[], Field],
-    local: Array,
-) -> _Pool:
+def _target(
+    slot: Slot, m: Light, pool: _Pool, active: frozenset[str], first: bool, looks: bool, sites: _Sites
+) -> _Target:
     """Size and layout of one pool; no look at other nodes while nothing has to change and it is not our turn."""
-    homes = slot.index.domain_of
-    have = sum(i.workers for i in own)
-    size = _size(slot, m, own, rate, MOST_WORKERS)
-    now = size.p if name in active else 0
-    count, recent = _damped(slot, m, name, now, have)
-    covered = len({homes[i.node] for i in own})
-    if count == have and covered >= min(2, count) and not first and not looks:
-        stay = {i.node: i.workers for i in own}
-        if len(stay) == len(own):
-            return _Pool(size, now, count, recent, stay)
-    rows = np.array([slot.index.domain_row[g] for g in pool])
-    room = int(sites().places[rows].sum()) if size.p > have else size.p
+    size = _size(slot, m, pool, MOST_WORKERS)
+    now = size.p if pool.name in active else 0
+    count, recent = _damped(slot, m, pool, now)
+    settled = count == pool.have and len(pool.covered) >= min(2, count) and len(pool.stay) == pool.count
+    if settled and not first and not looks:
+        return _Target(size, now, count, recent, pool.stay)
+    rows = np.array([slot.index.domain_row[g] for g in pool.clusters])
+    room = int(sites().places[rows].sum()) if size.p > pool.have else size.p
     if size.p > room:
-        size = _size(slot, m, own, rate, room)
-        now = size.p if name in active else 0
-        count, recent = _damped(slot, m, name, now, have)
-    last = len(active) <= 1 and name in active
+        size = _size(slot, m, pool, room)
+        now = size.p if pool.name in active else 0
+        count, recent = _damped(slot, m, pool, now)
+    last = len(active) <= 1 and pool.name in active
     changes = layout.ROUNDS if first else 1 if looks and m.name not in slot.leaving else 0
-    got, columns = _arrange(slot, m, rows, sites(), local[rows], count, rate, last, changes)
+    got, columns = _arrange(slot, m, pool, rows, sites(), count, last, changes)
     nodes = slot.index.model.nodes
-    return _Pool(
+    return _Target(
         size, now, count, recent, {nodes[columns[v]].name: n for v, n in got.workers.items()},
         {nodes[columns[v]].name: why for v, why in got.gains.items()}, got.short,
     )  # fmt: skip
@@ -221,11 +243,10 @@ def _looks(slot: Slot, m: Light, pool: int) -> bool:
     return slot.fresh and (slot.observation.slot + slot.index.turn[m.name] + pool) % every == 0
 
 
-def _size(slot: Slot, m: Light, own: Sequence[Present], rate: float, room: int) -> Size:
+def _size(slot: Slot, m: Light, pool: _Pool, room: int) -> Size:
     """p_G for the demand with its safety term and the backlog that waits beyond the workers."""
     state, p, seconds = slot.state, slot.state.parameters, slot.index.model.slot
-    excess = sum(max(0, i.backlog - i.workers) for i in own)
-    asked = demand.safe(rate, seconds, p.safety, excess / (p.backlog_slots * seconds))
+    asked = demand.safe(pool.rate, seconds, p.safety, pool.excess / (p.backlog_slots * seconds))
     limit = max(1, min(room, MOST_WORKERS))
     if p.utilisation > 0.0:
         return by_mean_rate(state.tables[m.name], asked, p.utilisation, limit)
@@ -235,31 +256,32 @@ def _size(slot: Slot, m: Light, own: Sequence[Present], rate: float, room: int) 
     )  # fmt: skip
 
 
-def _damped(slot: Slot, m: Light, name: str, now: int, have: int) -> tuple[int, tuple[int, ...]]:
+def _damped(slot: Slot, m: Light, pool: _Pool, now: int) -> tuple[int, tuple[int, ...]]:
     """Up at once, down to the largest size of the last `surplus_slots` slots; a new pool starts from what it has."""
     length = int(slot.state.parameters.surplus_slots)
-    past = slot.state.recent.get(m.name, {}).get(name)
+    past = slot.state.recent.get(m.name, {}).get(pool.name)
     if past is None:
-        past = (have,) * (length - 1) if have else ()
+        past = (pool.have,) * (length - 1) if pool.have else ()
     window = (*past, now)[-length:]
     return max(window), window if slot.fresh else past
 
 
 def _arrange(
-    slot: Slot, m: Light, rows: Whole, sites: Field, demand: Array, workers: int, rate: float, last: bool, changes: int
+    slot: Slot, m: Light, pool: _Pool, rows: Whole, sites: Field, workers: int, last: bool, changes: int
 ) -> tuple[layout.Arrangement, Whole]:
-    """Lay out `workers` for `rate` requests per s in the clusters `rows`; with the nodes that the columns are.
+    """Lay out `workers` for the pool, whose clusters are `rows`; with the nodes that the columns are.
 
-    demand: per s, by cluster. No change but the forced ones while some instance here is not ready.
+    No change but the forced ones while some instance here is not ready.
     """
     state, p, found = slot.state, slot.state.parameters, slot.index
-    there = offers(slot, m, sites, rows, workers, rate)
+    there = offers(slot, m, sites, rows, workers, pool.rate)
     price = p.V * found.price[there.columns]
+    local = state.local[m.name]
     problem = layout.Problem(
         rank=found.by_name[there.columns],
         domain=there.domain,
         costs=there.costs,
-        demand=demand,
+        demand=np.array([local.get(g, 0.0) for g in pool.clusters]),
         current=there.current,
         fixed=there.fixed,
         room=there.room,

@@ -40,7 +40,8 @@ def learn(model: Model, state: LightState, observation: Observation) -> LightSta
 def _learn_services(model: Model, state: LightState, observation: Observation) -> LightState:
     most = int(state.parameters.samples)
     samples = {
-        m.name: (*state.samples.get(m.name, ()), *observation.services.get(m.name, ()))[-most:] for m in model.light
+        m.name: (state.samples.get(m.name, ()) + tuple(observation.services.get(m.name, ())))[-most:]
+        for m in model.light
     }
     return replace(state, samples=samples)
 

@@ -59,14 +59,11 @@ class Offers:
 
 def field_of(slot: Slot, m: Light) -> Field:
     """Nodes worth looking at: those with an instance, and of each cluster the fastest that can take one."""
-    n, found = len(slot.cpu), slot.index
-    have, fixed = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
-    there, at = slot.present[m.name], slot.nodes(m.name)
-    have[at[::-1]] = [max(1, i.workers) for i in reversed(there)]  # of two on a node the first counts
-    fixed[at[[not i.ready for i in there]]] = True
+    found = slot.index
     columns, domain, room, current, fixed, served, places = loops.candidates(
-        have, fixed, slot.alive, slot.cpu, slot.memory, slot.light_cpu, found.speed, found.domain, found.by_name,
-        m.cpu, m.memory, found.means[m.name], found.model.contention, len(found.domains), CANDIDATES, MOST_WORKERS,
+        *slot.stand(m.name), slot.alive, slot.cpu, slot.memory, slot.light_cpu, found.speed, found.domain,
+        found.by_name, m.cpu, m.memory, found.means[m.name], found.model.contention, len(found.domains), CANDIDATES,
+        MOST_WORKERS,
     )  # fmt: skip
     return Field(columns, domain, room, current, fixed, served + onward(slot, m, columns), places)
 
@@ -97,5 +94,5 @@ def onward(slot: Slot, m: Light, nodes: Whole) -> Array:
                 seconds, ways.delay, ways.per_byte, nodes, len(slot.cpu), slot.weights, size, share, NO_PATH
             )  # fmt: skip
         elif slot.present.get(to):
-            loops.add_nearest(seconds, ways.delay, ways.per_byte, nodes, slot.nodes(to), size, share, NO_PATH)
+            loops.add_nearest(seconds, ways.delay, ways.per_byte, nodes, slot.stand(to)[0], size, share, NO_PATH)
     return seconds

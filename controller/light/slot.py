@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from controller.light import measure
+from controller.light import loops, measure
 from controller.light.actions import Wanted
 from controller.light.index import Index, Ways, index, ways
 from controller.light.law import Array, Flags, Whole
@@ -44,15 +44,18 @@ class Slot:
     leaving: frozenset[str]
     slots: float
     fresh: bool
-    rows: dict[str, Whole] = field(default_factory=dict)  # of `nodes`, once asked for
+    standing: dict[str, tuple[Whole, Whole, Flags]] = field(default_factory=dict)  # of `stand`, once asked for
 
-    def nodes(self, service: str) -> Whole:
-        """Where the present instances of a service stand: one position each, in their order."""
-        found = self.rows.get(service)
+    def stand(self, service: str) -> tuple[Whole, Whole, Flags]:
+        """Of the present instances of a service, in their order: position of the node, workers, whether ready."""
+        found = self.standing.get(service)
         if found is None:
-            position = self.index.position
-            found = np.array([position[i.node] for i in self.present[service]], dtype=np.int64)
-            self.rows[service] = found
+            position, there = self.index.position, self.present[service]
+            self.standing[service] = found = (
+                np.array([position[i.node] for i in there], dtype=np.int64),
+                np.array([i.workers for i in there], dtype=np.int64),
+                np.array([i.ready for i in there], dtype=bool),
+            )
         return found
 
 
@@ -111,25 +114,23 @@ def _core_traffic(slot: Slot) -> None:
     found = slot.index
     rates = measure.core_rates(found.model, slot.state)
     for m in found.model.core:
-        hosts = slot.nodes(m.name)
+        hosts = slot.stand(m.name)[0]
         speed = found.speed[hosts]
         requests = rates[m.name] * speed / speed.sum()
-        np.add.at(slot.into, hosts, requests * found.edges[m.name][0])
-        np.add.at(slot.out, hosts, requests * found.sent[m.name])
+        here = np.bincount(hosts, requests, len(found.speed))
+        slot.into += here * found.edges[m.name][0]
+        slot.out += here * found.sent[m.name]
 
 
 def take(slot: Slot, m: Light, want: Wanted) -> None:
     """What this service will use more is not free for the next."""
     if not want.workers:
         return
-    position = slot.index.position
-    at = [position[v] for v in want.workers]
-    workers = np.array(list(want.workers.values()))
-    requests = sum(slot.state.local[m.name].values()) * workers / workers.sum()
-    slot.into[at] += requests * slot.index.edges[m.name][0]
-    slot.out[at] += requests * slot.index.sent[m.name]
-    have = np.zeros(len(slot.cpu), dtype=np.int64)
-    have[slot.nodes(m.name)] = [i.workers for i in slot.present[m.name]]
-    more = np.maximum(0, workers - have[at])
-    slot.cpu[at] -= more * m.cpu
-    slot.memory[at] -= more * m.memory
+    position, found = slot.index.position, slot.index
+    at = np.array([position[v] for v in want.workers], dtype=np.int64)
+    workers = np.array(list(want.workers.values()), dtype=np.int64)
+    there, now, _ = slot.stand(m.name)
+    loops.take(
+        slot.into, slot.out, slot.cpu, slot.memory, at, workers, there, now,
+        sum(slot.state.local[m.name].values()), found.edges[m.name][0], found.sent[m.name], m.cpu, m.memory,
+    )  # fmt: skip

@@ -6,11 +6,11 @@ hold numbers of nodes, clusters (their places in `Index.domains`) and columns (c
 """
 
 from controller.light.loops.compiled import Compiled
-from controller.light.loops.places import add_nearest, add_return, candidates, offers
+from controller.light.loops.places import add_nearest, add_return, candidates, offers, take
 from controller.light.loops.search import arranged
 from controller.light.loops.workers import sized
 
-_ALL: tuple[Compiled, ...] = (candidates, add_nearest, add_return, offers, arranged, sized)  # type: ignore[type-arg]
+_ALL: tuple[Compiled, ...] = (candidates, add_nearest, add_return, offers, take, arranged, sized)  # type: ignore[type-arg]
 
 
 def ready() -> None:
@@ -19,4 +19,4 @@ def ready() -> None:
         loop.ready()
 
 
-__all__ = ["add_nearest", "add_return", "arranged", "candidates", "offers", "ready", "sized"]
+__all__ = ["add_nearest", "add_return", "arranged", "candidates", "offers", "ready", "sized", "take"]

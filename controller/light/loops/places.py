@@ -31,24 +31,30 @@ def fastest(chosen: Flags, able: Flags, domain: Whole, seconds: Array, rank: Who
 
 
 @compiled(
-    several(WHOLES, WHOLES, WHOLES, WHOLES, TRUTHS, FLOATS, WHOLES), WHOLES, TRUTHS, TRUTHS, FLOATS, FLOATS, FLOATS,
-    FLOATS, WHOLES, WHOLES, "float64", "float64", "float64", "float64", "int64", "int64", "int64",
+    several(WHOLES, WHOLES, WHOLES, WHOLES, TRUTHS, FLOATS, WHOLES), WHOLES, WHOLES, TRUTHS, TRUTHS, FLOATS, FLOATS,
+    FLOATS, FLOATS, WHOLES, WHOLES, "float64", "float64", "float64", "float64", "int64", "int64", "int64",
 )  # fmt: skip
 def candidates(
-    have: Whole, fixed: Flags, alive: Flags, cpu: Array, memory: Array, light_cpu: Array, speed: Array, domain: Whole,
-    rank: Whole, worker_cpu: float, worker_memory: float, mean: float, contention: float, clusters: int, most: int,
-    unbounded: int,
+    at: Whole, workers: Whole, ready: Flags, alive: Flags, cpu: Array, memory: Array, light_cpu: Array, speed: Array,
+    domain: Whole, rank: Whole, worker_cpu: float, worker_memory: float, mean: float, contention: float, clusters: int,
+    most: int, unbounded: int,
 ) -> tuple[Whole, Whole, Whole, Whole, Flags, Array, Whole]:  # fmt: skip
     """Nodes with an instance, and of each cluster the `most` fastest that can take one.
 
-    By node: have: workers there; fixed: not to be closed; cpu, memory: free; light_cpu: what core services leave;
-    speed; domain; rank: by name. worker_cpu, worker_memory: of one worker; mean: s at speed 1 without contention;
-    unbounded: room of a node for workers that take no memory, as far as that goes.
+    By instance: at: its node; workers; ready: else it is not to be closed. Of two on a node the first counts. By node:
+    cpu, memory: free; light_cpu: what core services leave; speed; domain; rank: by name. worker_cpu, worker_memory: of
+    one worker; mean: s at speed 1 without contention; unbounded: room of a node for workers that take no memory, as far
+    as that goes.
 
     Returns by column: node, cluster, room (workers), workers now, fixed, s of service at the busy share of the CPU that
     light services have (the most that can be busy); and by cluster: room on all its columns.
     """
-    n = len(have)
+    n = len(cpu)
+    have, fixed = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+    for i in range(len(at)):
+        if have[at[i]] == 0:
+            have[at[i]] = max(1, workers[i])
+        fixed[at[i]] |= not ready[i]
     room, seconds = np.zeros(n, np.int64), np.empty(n)
     chosen, able = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
     for v in range(n):
@@ -175,3 +181,29 @@ def offers(
     each = rate / max(1, workers)
     costs = priced(delay, per_byte, sources, nodes, size, after[own], into, wide_in, out, wide_out, sent, each, no_path)
     return nodes, domain[own], fits, now, fixed[own], costs
+
+
+@compiled(
+    "void", FLOATS, FLOATS, FLOATS, FLOATS, WHOLES, WHOLES, WHOLES, WHOLES, "float64", "float64", "float64", "float64",
+    "float64",
+)  # fmt: skip
+def take(
+    into: Array, out: Array, cpu: Array, memory: Array, at: Whole, workers: Whole, there: Whole, now: Whole,
+    requests: float, size: float, sent: float, worker_cpu: float, worker_memory: float,
+) -> None:  # fmt: skip
+    """Counts the traffic of `workers` on the nodes `at`, and what they take beyond those `now` on the nodes `there`.
+
+    into, out: bytes per s by node, of `requests` per s with `size` and `sent` bytes; cpu, memory: free, by node.
+    """
+    have = np.zeros(len(cpu), np.int64)
+    for i in range(len(there)):
+        have[there[i]] = now[i]
+    total = workers.sum()
+    for k in range(len(at)):
+        v = at[k]
+        share = requests * workers[k] / total
+        into[v] += share * size
+        out[v] += share * sent
+        more = max(0, workers[k] - have[v])
+        cpu[v] -= more * worker_cpu
+        memory[v] -= more * worker_memory

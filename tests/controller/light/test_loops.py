@@ -267,14 +267,18 @@ def test_the_fastest_of_each_cluster(seed):
 def test_candidates_are_what_runs_and_the_fastest_with_room(seed):
     rng = dice(seed)
     n, clusters, most, cpu_each, memory_each, mean, contention = 24, 3, 2, 0.5, 0.7, 0.04, 0.6
-    have = rng.integers(0, 4, n) * (rng.random(n) < 0.3)
-    fixed, alive = rng.random(n) < 0.1, rng.random(n) < 0.9
+    at = rng.integers(0, n, 9)
+    asked, ready, alive = rng.integers(0, 4, 9), rng.random(9) < 0.7, rng.random(n) < 0.9
+    have, fixed = np.zeros(n, int), np.zeros(n, bool)
+    for v, w, is_ready in reversed(list(zip(at, asked, ready, strict=True))):
+        have[v] = max(1, w)
+        fixed[v] |= not is_ready
     light_cpu = rng.integers(0, 5, n) * 1.0
     cpu, memory, speed = light_cpu * rng.random(n), rng.uniform(0, 4, n), rng.choice([0.5, 1.0, 2.0], n)
     domain, rank = rng.integers(0, clusters, n), rng.permutation(n)
     columns, where, room, now, held, seconds, total = both(
-        places.candidates, have, fixed, alive, cpu, memory, light_cpu, speed, domain, rank, cpu_each, memory_each, mean,
-        contention, clusters, most, 400,
+        places.candidates, at, asked, ready, alive, cpu, memory, light_cpu, speed, domain, rank, cpu_each,
+        memory_each, mean, contention, clusters, most, 400,
     )  # fmt: skip
     taken = np.array([1.0 - c / of if of > 0 else 1.0 for c, of in zip(cpu, light_cpu, strict=True)])
     every = mean / speed * (1.0 + contention * taken**2)
@@ -291,10 +295,10 @@ def test_candidates_are_what_runs_and_the_fastest_with_room(seed):
 
 
 def test_workers_without_memory_find_the_room_their_cpu_leaves():
-    one, none = np.ones(1), np.zeros(1, int)
+    one, none, nobody = np.ones(1), np.zeros(1, int), np.zeros(0, int)
     found = both(
-        places.candidates, none, none > 0, none == 0, 3 * one, one, 4 * one, one, none, none, 0.5, 0.0, 0.1, 0.0, 1, 3,
-        400,
+        places.candidates, nobody, nobody, nobody > 0, none == 0, 3 * one, one, 4 * one, one, none, none, 0.5, 0.0,
+        0.1, 0.0, 1, 3, 400,
     )  # fmt: skip
     assert found[2].tolist() == [6]
 
@@ -374,6 +378,27 @@ def test_compiled_and_plain_agree_on_a_size(seed):
     assert both(workers.exponent, *t.arrays, rho) == t.exponent(rho)
     arguments = (t.mean, demand, 0.05, 3.0, 1.0, 0.5, 2.0 * demand, 0.1, 1e3, int(rng.integers(1, 60)))
     both(workers.sized, *t.arrays, *arguments)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_service_takes_is_not_free_for_the_next(seed):
+    rng = dice(seed)
+    n, requests, size, sent, cpu_each, memory_each = 9, 12.0, 2e6, 5e5, 0.5, 0.25
+    into, out, cpu, memory = (rng.uniform(1, 2, n) * 10.0**k for k in (7, 6, 1, 1))
+    before = [x.copy() for x in (into, out, cpu, memory)]
+    at, there = rng.permutation(n)[:4], rng.permutation(n)[:3]
+    wanted, now = rng.integers(1, 5, 4), rng.integers(1, 5, 3)
+    both(
+        places.take, into, out, cpu, memory, at, wanted, there, now, requests, size, sent, cpu_each, memory_each
+    )  # fmt: skip
+    had = dict(zip(there.tolist(), now.tolist(), strict=True))
+    for v in range(n):
+        w = dict(zip(at.tolist(), wanted.tolist(), strict=True)).get(v, 0)
+        more = max(0, w - had.get(v, 0))
+        share = requests * w / wanted.sum()
+        change = (share * size, share * sent, -more * cpu_each, -more * memory_each)
+        for x, old, by in zip((into, out, cpu, memory), before, change, strict=True):
+            assert x[v] == pytest.approx(old[v] + by)
 
 
 def test_without_numba_the_same_runs_in_plain_python(monkeypatch):
