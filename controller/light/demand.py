@@ -62,8 +62,11 @@ def pools(domains: Sequence[str], near: Sequence[int], demand: Mapping[str, floa
             own = near[k] & free | bit
             free &= ~own
             groups.append((own, [g]))
-        else:
-            next(names for own, names in groups if own & bit).append(g)
+            continue
+        for own, names in groups:
+            if own & bit:
+                names.append(g)
+                break
     return tuple(tuple(names) for _, names in groups)
 
 
