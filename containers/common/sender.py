@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import routing
@@ -72,12 +72,14 @@ class Sender:
             self._routed[service] = sent + 1
         return target
 
-    def bind(self, spec: routing.TypeSpec, size: float, task: int, attempt: int) -> dict[str, routing.Target] | None:
-        """Instances of the join stages of a task; None where a service has none."""
+    def bind(
+        self, spec: routing.TypeSpec, size: float, task: int, attempt: int, coming: Mapping[str, int]
+    ) -> dict[str, routing.Target] | None:
+        """Instances of the join stages of a task; None where a service has none. coming: as in `routing.bind`."""
         if self.view is None:
             return None
         bound = routing.bind(
-            self.view, spec, self.endpoint, size, self.excluded(), self.local, self._routed, task, attempt
+            self.view, spec, self.endpoint, size, self.excluded(), self.local, self._routed, task, attempt, coming
         )
         if bound is None:
             return None

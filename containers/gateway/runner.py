@@ -40,6 +40,7 @@ class Runner:
         self._held: list[list[Any]] = []  # tasks handed over before the origin was known
         self._rows: list[list[Any]] = []
         self._releasing: set[str] = set()
+        self._coming: dict[str, int] = {}  # tasks in flight that are bound to each instance
         self.sender = Sender(config["node"], self._interval, self._undelivered)
         self._loop = asyncio.get_running_loop()
 
@@ -99,7 +100,8 @@ class Runner:
         view = self.sender.view
         if self._admission and view is not None:
             local = self.sender.local
-            if not routing.admit(view, task.spec, self.sender.endpoint, task.size, now, task.deadline, local):
+            here = self.sender.endpoint
+            if not routing.admit(view, task.spec, here, task.size, now, task.deadline, local, self._coming):
                 self._resolve(task, "refused", None)
                 return
         if now >= task.deadline:  # its channel took all its time
@@ -120,6 +122,8 @@ class Runner:
             return
         task.attempts += 1
         task.binding = {place[0] for place in bind.values()}
+        for instance in task.binding - task.bound:
+            self._coming[instance] = self._coming.get(instance, 0) + 1
         task.bound |= task.binding
         header: Header = {
             "task": task.id,
@@ -143,7 +147,7 @@ class Runner:
 
     def _bind(self, task: Task) -> dict[str, Place] | None:
         """Instances of the join stages, with their addresses: a sender may not have them in its view yet."""
-        bound = self.sender.bind(task.spec, task.size, task.id, task.attempts + 1)
+        bound = self.sender.bind(task.spec, task.size, task.id, task.attempts + 1, self._coming)
         return None if bound is None else {stage: (t.id, t.address, t.port) for stage, t in bound.items()}
 
     def _sends(self, task: Task, bind: dict[str, Place]) -> Sends | None:
@@ -240,6 +244,10 @@ class Runner:
             task.timer.cancel()
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         self._rows.append([task.id, outcome, latency, task.attempts, task.lag])
+        for instance in task.bound:
+            self._coming[instance] -= 1
+            if not self._coming[instance]:
+                del self._coming[instance]
         if self._releasing & task.bound:
             self._check_released()
 

@@ -16,6 +16,7 @@ import numpy as np
 from controller.light import demand
 from controller.light import law as laws
 from controller.light.law import Array, Whole
+from controller.light.traffic import Neighbour, neighbours
 from controller.model import Core, Light, Model, Paths
 
 T = TypeVar("T")
@@ -136,6 +137,11 @@ class Index:
     def sent(self) -> Mapping[str, float]:
         """Service → mean bytes it sends on per request."""
         return {m: sum(size * share for _, size, share in out) for m, (_, out) in self.edges.items()}
+
+    @cached_property
+    def neighbours(self) -> Mapping[str, tuple[Neighbour, ...]]:
+        """Service → those that it gets from and sends to."""
+        return neighbours(self.model)
 
     @cached_property
     def targets(self) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from controller.light import loops
 from controller.light.index import NO_PATH
 from controller.light.law import Array, Flags, Whole
-from controller.light.slot import Slot
+from controller.light.slot import Slot, by_node
 from controller.model import INGRESS, Light
 
 #: Candidate nodes looked at per cluster, the fastest first.
@@ -33,7 +33,7 @@ class Field:
     """Nodes looked at for one service, of all clusters. columns: nodes; the rest by column, but for `places`.
 
     room: most workers; current: workers now; fixed: not to be closed; after: s of service and of what comes next;
-    places: room by cluster.
+    places: room by cluster; ends, homes, shares: of `senders`; mine, theirs: of `Slot.around`.
     """
 
     columns: Whole
@@ -43,6 +43,11 @@ class Field:
     fixed: Flags
     after: Array
     places: Whole
+    ends: Whole
+    homes: Whole
+    shares: Array
+    mine: Array
+    theirs: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +70,51 @@ def field_of(slot: Slot, m: Light) -> Field:
         found.by_name, m.cpu, m.memory, found.means[m.name], found.model.contention, len(found.domains), CANDIDATES,
         MOST_WORKERS,
     )  # fmt: skip
-    return Field(columns, domain, room, current, fixed, served + onward(slot, m, columns), places)
+    return Field(
+        columns, domain, room, current, fixed, served + onward(slot, m, columns), places, *senders(slot, m),
+        *slot.around(m.name),
+    )  # fmt: skip
+
+
+def senders(slot: Slot, m: Light) -> tuple[Whole, Whole, Array]:
+    """Endpoints that send to m, the cluster each stands in or for, and its share of that cluster's requests.
+
+    Of what comes from other services, by where these run; the rest, and all where none of them does, from the endpoint
+    that stands for the cluster.
+    """
+    found = slot.index
+    sent, others = np.zeros(len(slot.cpu)), 0.0
+    for n in found.neighbours[m.name]:
+        if n.before:
+            others += n.mine
+            sent += n.its * _flow(slot, n.service)
+    return loops.senders(sent, min(1.0, others), found.domain, found.representatives)
+
+
+def _flow(slot: Slot, service: str) -> Array:
+    """Requests per s by node: as decided, or of a service whose turn is to come, as its workers stand now."""
+    known = slot.flows.get(service)
+    if known is not None:
+        return known
+    at, now, _ = slot.stand(service)
+    workers = by_node(at, np.maximum(1, now), len(slot.cpu))
+    total = workers.sum()
+    return workers * (sum(slot.state.local[service].values()) / total) if total > 0 else workers
 
 
 def offers(slot: Slot, m: Light, field: Field, rows: Whole, workers: int, rate: float) -> Offers:
     """What the clusters `rows` offer to `workers` for `rate` requests per s: room, and c_gv of eq. (26).
 
     A sender fills the nearest and fastest instance before it goes elsewhere, so a worker's traffic is counted at a
-    utilisation of BUSY, or at its even share of `rate` if that is more.
+    utilisation of BUSY, or at its even share of `rate` if that is more. What stays on a node fills no link, eq. (49).
     """
     found, ways = slot.index, slot.ways
     return Offers(
         *loops.offers(
             field.columns, field.domain, field.room, field.current, field.fixed, field.after, rows,
-            found.representatives[rows], ways.delay, ways.per_byte, slot.into, ways.into, slot.out, ways.out,
-            found.edges[m.name][0], found.sent[m.name], rate, BUSY / slot.state.tables[m.name].mean,
-            slot.state.parameters.link_share, HELD, workers, STRETCHES, NO_PATH, MOST_WORKERS,
+            field.ends, field.homes, field.shares, ways.delay, ways.per_byte, slot.into, ways.into, slot.out, ways.out,
+            field.mine, field.theirs, found.edges[m.name][0], found.sent[m.name], rate,
+            BUSY / slot.state.tables[m.name].mean, slot.state.parameters.link_share, HELD, workers, STRETCHES, NO_PATH,
         )
     )  # fmt: skip
 

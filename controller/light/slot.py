@@ -24,8 +24,8 @@ class Slot:
     """Working values of one step, by node in the order of the model.
 
     cpu, memory: what is free (nothing on a dead node); light_cpu: what core services leave of the CPU; into, out: bytes
-    per s that are sent to and by the node for the services decided so far; weights: offered
-    tasks per ingress; leaving: services with an instance on its way out.
+    per s over the node's link for the services decided so far, and flows: their requests per s by node; weights:
+    offered tasks per ingress; leaving: services with an instance on its way out.
     """
 
     index: Index
@@ -44,6 +44,7 @@ class Slot:
     leaving: frozenset[str]
     slots: float
     fresh: bool
+    flows: dict[str, Array] = field(default_factory=dict)
     standing: dict[str, tuple[Whole, Whole, Flags]] = field(default_factory=dict)  # of `stand`, once asked for
 
     def stand(self, service: str) -> tuple[Whole, Whole, Flags]:
@@ -57,6 +58,18 @@ class Slot:
                 np.array([i.ready for i in there], dtype=bool),
             )
         return found
+
+    def around(self, service: str) -> tuple[Array, Array]:
+        """`mine` and `theirs` of loops.staying: of the neighbours whose flows are known."""
+        rows = [(n, self.flows[n.service]) for n in self.index.neighbours[service] if n.service in self.flows]
+        theirs = np.array([(n.size * n.its) * flow for n, flow in rows]).reshape(len(rows), len(self.cpu))
+        return np.array([n.size * n.mine for n, _ in rows]), theirs
+
+    def serve(self, service: str, flow: Array) -> None:
+        """The service gets `flow` requests per s by node; what stays on a node does not cross its link, eq. (49)."""
+        size, sent = self.index.edges[service][0], self.index.sent[service]
+        loops.carry(self.into, self.out, flow, *self.around(service), size, sent)
+        self.flows[service] = flow
 
 
 def open_slot(
@@ -109,28 +122,29 @@ def _users(state: LightState, observation: Observation) -> Iterator[tuple[str, s
         yield a.service, a.node, a.workers
 
 
+def by_node(at: Whole, weights: Array | Whole, n: int) -> Array:
+    """Sums of `weights` by position, over n nodes or clusters."""
+    return np.bincount(at, weights, n).astype(np.float64, copy=False)
+
+
 def _core_traffic(slot: Slot) -> None:
-    """Bytes per s into and out of each node for its core services: every service's requests by its instances' speed."""
+    """Every core service's requests by its instances' speed."""
     found = slot.index
     rates = measure.core_rates(found.model, slot.state)
     for m in found.model.core:
         hosts = slot.stand(m.name)[0]
         speed = found.speed[hosts]
         requests = rates[m.name] * speed / speed.sum()
-        here = np.bincount(hosts, requests, len(found.speed))
-        slot.into += here * found.edges[m.name][0]
-        slot.out += here * found.sent[m.name]
+        slot.serve(m.name, by_node(hosts, requests, len(found.speed)))
 
 
 def take(slot: Slot, m: Light, want: Wanted) -> None:
     """What this service will use more is not free for the next."""
     if not want.workers:
         return
-    position, found = slot.index.position, slot.index
+    position = slot.index.position
     at = np.array([position[v] for v in want.workers], dtype=np.int64)
     workers = np.array(list(want.workers.values()), dtype=np.int64)
     there, now, _ = slot.stand(m.name)
-    loops.take(
-        slot.into, slot.out, slot.cpu, slot.memory, at, workers, there, now,
-        sum(slot.state.local[m.name].values()), found.edges[m.name][0], found.sent[m.name], m.cpu, m.memory,
-    )  # fmt: skip
+    requests = sum(slot.state.local[m.name].values())
+    slot.serve(m.name, loops.take(slot.cpu, slot.memory, at, workers, there, now, requests, m.cpu, m.memory))

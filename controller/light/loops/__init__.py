@@ -6,11 +6,13 @@ hold numbers of nodes, clusters (their places in `Index.domains`) and columns (c
 """
 
 from controller.light.loops.compiled import Compiled
-from controller.light.loops.places import add_nearest, add_return, candidates, offers, take
+from controller.light.loops.places import add_nearest, add_return, candidates, carry, offers, senders, take
 from controller.light.loops.search import arranged
 from controller.light.loops.workers import sized
 
-_ALL: tuple[Compiled, ...] = (candidates, add_nearest, add_return, offers, take, arranged, sized)  # type: ignore[type-arg]
+_ALL: tuple[Compiled, ...] = (  # type: ignore[type-arg]
+    candidates, add_nearest, add_return, carry, offers, senders, take, arranged, sized,
+)  # fmt: skip
 
 
 def ready() -> None:
@@ -19,4 +21,15 @@ def ready() -> None:
         loop.ready()
 
 
-__all__ = ["add_nearest", "add_return", "arranged", "candidates", "offers", "ready", "sized", "take"]
+__all__ = [
+    "add_nearest",
+    "add_return",
+    "arranged",
+    "candidates",
+    "carry",
+    "offers",
+    "ready",
+    "senders",
+    "sized",
+    "take",
+]

@@ -107,103 +107,179 @@ def add_return(
         seconds[k] += share * mean / total
 
 
+@compiled("float64", FLOATS, TABLE, "int64", "float64")
+def staying(mine: Array, theirs: Array, v: int, requests: float) -> float:
+    """Bytes per s that `requests` per s on node v exchange with neighbours there, eq. (49): as much as both have.
+
+    mine: bytes per request with each neighbour; theirs: bytes per s that it has for us, neighbours × nodes.
+    """
+    total = 0.0
+    for k in range(len(mine)):
+        total += min(mine[k] * requests, theirs[k, v])
+    return total
+
+
+@compiled("void", FLOATS, FLOATS, FLOATS, FLOATS, TABLE, "float64", "float64")
+def carry(into: Array, out: Array, flow: Array, mine: Array, theirs: Array, size: float, sent: float) -> None:
+    """Adds to the links of nodes, bytes per s, what `flow` requests per s bring and send but for what stays there."""
+    for v in range(len(flow)):
+        if flow[v] > 0.0:
+            home = staying(mine, theirs, v, flow[v])
+            into[v] += flow[v] * size - home
+            out[v] += flow[v] * sent - home
+
+
 @compiled(
-    TABLE, TABLE, TABLE, WHOLES, WHOLES, "float64", FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, "float64", "float64",
-    "float64",
+    TABLE, TABLE, TABLE, WHOLES, WHOLES, FLOATS, "int64", WHOLES, "float64", FLOATS, FLOATS, FLOATS, FLOATS, FLOATS,
+    FLOATS, TABLE, "float64", "float64", "float64",
 )  # fmt: skip
 def priced(
-    delay: Array, per_byte: Array, sources: Whole, nodes: Whole, size: float, after: Array, into: Array, wide_in: Array,
-    out: Array, wide_out: Array, sent: float, rate: float, most: float,
+    delay: Array, per_byte: Array, sources: Whole, rows: Whole, shares: Array, clusters: int, nodes: Whole, size: float,
+    after: Array, into: Array, wide_in: Array, out: Array, wide_out: Array, mine: Array, theirs: Array, sent: float,
+    rate: float, most: float,
 ) -> Array:  # fmt: skip
-    """c_gv of eq. (26), s, sources × nodes: way in (at most `most`), `after` it, the wait for the node's link.
+    """c_gv of eq. (26), s, clusters × nodes: way in (at most `most`), `after` it, eq. (50) for the node's link.
 
-    That wait is as M/M/1 would have it, in and out, with `rate` more requests of `size` and `sent` bytes per s. into,
-    out: bytes per s there already; wide_in, wide_out: that fit. These four are by node, after by column.
+    The way in is a mean over `sources`, endpoints: that of `rows` weighs as `shares` says in its cluster. The link has
+    to carry `rate` more requests of `size` and `sent` bytes per s, less what stays on the node. into, out: bytes per s
+    there already; wide_in, wide_out: that fit. These four are by node, after by column.
     """
-    found = np.empty((len(sources), len(nodes)))
+    found = np.empty((clusters, len(nodes)))
     for j in range(len(nodes)):
         v = nodes[j]
-        busy = min(0.95, (into[v] + rate * size) / wide_in[v])
-        wait = size / wide_in[v] * busy / (1.0 - busy)
-        busy = min(0.95, (out[v] + rate * sent) / wide_out[v])
-        wait += sent / wide_out[v] * busy / (1.0 - busy)
+        home = staying(mine, theirs, v, rate)
+        busy = max(0.0, min(0.95, (into[v] + rate * size - home) / wide_in[v]))
+        wait = size / wide_in[v] * (1.0 / (1.0 - busy) ** 2 - 1.0)
+        busy = max(0.0, min(0.95, (out[v] + rate * sent - home) / wide_out[v]))
+        wait += sent / wide_out[v] * (1.0 / (1.0 - busy) ** 2 - 1.0)
+        for g in range(clusters):
+            found[g, j] = after[j] + wait
         for i in range(len(sources)):
             way = delay[sources[i], v] + size * per_byte[sources[i], v]
-            found[i, j] = min(most, way) + after[j] + wait
+            found[rows[i], j] += shares[i] * min(most, way)
     return found
 
 
 @compiled(
+    WHOLES, WHOLES, WHOLES, WHOLES, FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, TABLE, "float64", "float64", "float64",
+    "float64", "float64", "int64", FLOATS,
+)  # fmt: skip
+def roomy(
+    nodes: Whole, fits: Whole, now: Whole, into: Array, wide_in: Array, out: Array, wide_out: Array, mine: Array,
+    theirs: Array, size: float, sent: float, each: float, share: float, held: float, workers: int, stretches: Array,
+) -> Whole:  # fmt: skip
+    """Workers per column that its node's link has room for up to `share` of it, at most `fits`.
+
+    A worker is asked `each` times per s. An instance that is there (`now` workers) may fill `held` times as much, or it
+    would come and go; and where all links together are too narrow for `workers`, each is filled further by the first of
+    `stretches` that does, or as far as it gets.
+    """
+    narrow = np.empty(len(nodes), np.int64)
+    for stretch in stretches:
+        total = 0
+        for j in range(len(nodes)):
+            v = nodes[j]
+            wider = stretch * (held if now[j] > 0 else 1.0)
+            free_in, free_out = wider * (share * wide_in[v] - into[v]), wider * (share * wide_out[v] - out[v])
+            n = fits[j]
+            while n > 0:  # from the top: a few may not fit where more do, who take a neighbour's bytes off a full link
+                requests = each * n
+                home = staying(mine, theirs, v, requests)
+                if requests * size - home <= free_in and requests * sent - home <= free_out:
+                    break
+                n -= 1
+            narrow[j] = n
+            total += n
+        if total >= workers:
+            return narrow
+    return fits
+
+
+@compiled(several(WHOLES, WHOLES, FLOATS), FLOATS, "float64", WHOLES, WHOLES)
+def senders(sent: Array, others: float, domain: Whole, representatives: Whole) -> tuple[Whole, Whole, Array]:
+    """Endpoints that send to a service: their cluster, and their share of that cluster's requests.
+
+    sent: requests per s from other services, by node; others: share of all requests that comes from these; domain: by
+    node; representatives: the endpoint that sends the rest, by cluster, and all where nobody else does.
+    """
+    clusters, n = len(representatives), len(representatives) + (sent > 0.0).sum()
+    total = np.zeros(clusters)
+    for v in range(len(sent)):
+        total[domain[v]] += sent[v]
+    ends, homes, shares = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
+    for g in range(clusters):
+        ends[g], homes[g], shares[g] = representatives[g], g, 1.0 - (others if total[g] > 0.0 else 0.0)
+    k = clusters
+    for v in range(len(sent)):
+        if sent[v] > 0.0:
+            ends[k], homes[k], shares[k] = v, domain[v], others * sent[v] / total[domain[v]]
+            k += 1
+    return ends, homes, shares
+
+
+@compiled(
     several(WHOLES, WHOLES, WHOLES, WHOLES, TRUTHS, TABLE), WHOLES, WHOLES, WHOLES, WHOLES, TRUTHS, FLOATS, WHOLES,
-    WHOLES, TABLE, TABLE, FLOATS, FLOATS, FLOATS, FLOATS, "float64", "float64", "float64", "float64", "float64",
-    "float64", "int64", FLOATS, "float64", "int64",
+    WHOLES, WHOLES, FLOATS, TABLE, TABLE, FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, TABLE, "float64", "float64",
+    "float64", "float64", "float64", "float64", "int64", FLOATS, "float64",
 )  # fmt: skip
 def offers(
     columns: Whole, domain: Whole, room: Whole, current: Whole, fixed: Flags, after: Array, rows: Whole, sources: Whole,
-    delay: Array, per_byte: Array, into: Array, wide_in: Array, out: Array, wide_out: Array, size: float, sent: float,
-    rate: float, busy: float, share: float, held: float, workers: int, stretches: Array, no_path: float, unbounded: int,
+    homes: Whole, shares: Array, delay: Array, per_byte: Array, into: Array, wide_in: Array, out: Array,
+    wide_out: Array, mine: Array, theirs: Array, size: float, sent: float, rate: float, busy: float, share: float,
+    held: float, workers: int, stretches: Array, no_path: float,
 ) -> tuple[Whole, Whole, Whole, Whole, Flags, Array]:  # fmt: skip
     """The columns in the clusters `rows`: node, cluster, room, workers now, fixed, and what requests cost there.
 
-    By column: node, cluster, room, workers now, fixed, s of service and of what follows. sources: endpoint of each row.
-    delay, per_byte: of eq. (1), by endpoint. By node: bytes per s into and out of it already (into, out) and that fit
-    (wide_in, wide_out). size, sent: bytes in and out of a request; rate: of the pool, per s; workers: wanted.
+    By column: node, cluster, room, workers now, fixed, s of service and of what follows. sources: endpoints that send,
+    with the cluster (homes) and their share of its requests. delay, per_byte: of eq. (1), by endpoint. By node: bytes
+    per s into and out of it already (into, out) and that fit (wide_in, wide_out). mine, theirs: of `staying`. size,
+    sent: bytes in and out of a request; rate: of the pool, per s; workers: wanted.
 
-    Room is what CPU and memory leave (`room`), and what the node's link has room for up to `share` of it: a worker
-    counts as asked `busy` times per s, or its even share of `rate` if that is more; an instance that is there may fill
-    `held` times as much, or it would come and go; and where all links together are too narrow, each is filled further
-    by the first of `stretches` that does. Costs are `priced`.
+    Room is what CPU and memory leave (`room`) and `roomy`, a worker asked `busy` times per s, or its even share of
+    `rate` if that is more. Costs are `priced`.
     """
-    wanted = np.zeros(domain.max() + 1 if len(domain) else 1, np.bool_)
-    for g in rows:
-        if g < len(wanted):
-            wanted[g] = True
-    own = np.flatnonzero(wanted[domain])
+    last = 0
+    for g in homes:
+        last = max(last, g)
+    row = np.full(max(last, domain.max() if len(domain) else 0) + 1, -1)
+    for k in range(len(rows)):
+        if rows[k] < len(row):
+            row[rows[k]] = k
+    own = np.flatnonzero(row[domain] >= 0)
     nodes, fits, now = columns[own], room[own], current[own]
-    n = len(own)
     if workers > 0 and rate > 0.0:
         each = max(rate / workers, busy)
-        links = np.empty(n)
-        for j in range(n):
-            v = nodes[j]
-            free_in = (share * wide_in[v] - into[v]) / max(each * size, 1e-9)
-            free_out = (share * wide_out[v] - out[v]) / max(each * sent, 1e-9)
-            links[j] = max(0.0, min(free_in, free_out)) * (held if now[j] > 0 else 1.0)
-        narrow = np.empty(n, np.int64)
-        for stretch in stretches:
-            total = 0
-            for j in range(n):
-                narrow[j] = min(fits[j], int(min(links[j] * stretch, unbounded)))
-                total += narrow[j]
-            if total >= workers:
-                fits = narrow
-                break
-    each = rate / max(1, workers)
-    costs = priced(delay, per_byte, sources, nodes, size, after[own], into, wide_in, out, wide_out, sent, each, no_path)
+        fits = roomy(
+            nodes, fits, now, into, wide_in, out, wide_out, mine, theirs, size, sent, each, share, held, workers,
+            stretches,
+        )  # fmt: skip
+    ours = np.flatnonzero(row[homes] >= 0)
+    costs = priced(
+        delay, per_byte, sources[ours], row[homes[ours]], shares[ours], len(rows), nodes, size, after[own], into,
+        wide_in, out, wide_out, mine, theirs, sent, rate / max(1, workers), no_path,
+    )  # fmt: skip
     return nodes, domain[own], fits, now, fixed[own], costs
 
 
 @compiled(
-    "void", FLOATS, FLOATS, FLOATS, FLOATS, WHOLES, WHOLES, WHOLES, WHOLES, "float64", "float64", "float64", "float64",
-    "float64",
+    FLOATS, FLOATS, FLOATS, WHOLES, WHOLES, WHOLES, WHOLES, "float64", "float64", "float64"
 )  # fmt: skip
 def take(
-    into: Array, out: Array, cpu: Array, memory: Array, at: Whole, workers: Whole, there: Whole, now: Whole,
-    requests: float, size: float, sent: float, worker_cpu: float, worker_memory: float,
-) -> None:  # fmt: skip
-    """Counts the traffic of `workers` on the nodes `at`, and what they take beyond those `now` on the nodes `there`.
+    cpu: Array, memory: Array, at: Whole, workers: Whole, there: Whole, now: Whole, requests: float, worker_cpu: float,
+    worker_memory: float,
+) -> Array:  # fmt: skip
+    """Takes what `workers` on the nodes `at` need beyond those `now` on the nodes `there` from what is free, by node.
 
-    into, out: bytes per s by node, of `requests` per s with `size` and `sent` bytes; cpu, memory: free, by node.
+    Returns the `requests` per s that each node gets.
     """
     have = np.zeros(len(cpu), np.int64)
     for i in range(len(there)):
         have[there[i]] = now[i]
-    total = workers.sum()
+    flow, total = np.zeros(len(cpu)), workers.sum()
     for k in range(len(at)):
         v = at[k]
-        share = requests * workers[k] / total
-        into[v] += share * size
-        out[v] += share * sent
+        flow[v] += requests * workers[k] / total
         more = max(0, workers[k] - have[v])
         cpu[v] -= more * worker_cpu
         memory[v] -= more * worker_memory
+    return flow

@@ -64,16 +64,17 @@ def route(
     local: Mapping[str, int] = NOTHING,
     turn: int = 0,
     way: Way | None = None,
+    coming: Mapping[str, int] = NOTHING,
 ) -> Target | None:
     """The instance of `service` that the view's rule names; None when none is reachable.
 
     exclude: instance ids not to be used (found broken). local: own requests sent to each instance since the view
-    was made. turn: of `turn`, for the rules that take turns. way: what the estimate is to look ahead on. A draining
-    instance is chosen only when no other is left.
+    was made. turn: of `turn`, for the rules that take turns. way: what the estimate is to look ahead on. coming: for a
+    join, own tasks bound to each instance and not over. A draining instance is chosen only when no other is left.
     """
     if view.rule != ESTIMATE:
         return _by_rule(view, service, source, size, exclude, local, turn)
-    return _least_estimate(view, service, source, size, exclude, local, way)
+    return _least_estimate(view, service, source, size, exclude, local, way, coming)
 
 
 def _by_rule(
@@ -113,8 +114,9 @@ def _least_estimate(
     exclude: frozenset[str],
     local: Mapping[str, int],
     way: Way | None,
+    coming: Mapping[str, int] = NOTHING,
 ) -> Target | None:
-    """Eq. (27), (47) and (48) in one pass; `local` and draining as `route` says."""
+    """Eq. (27), (47) and (48) in one pass; `local`, `coming` and draining as `route` says."""
     targets = view.targets.get(service, ())
     row = view.index.get(source)
     delays = view.delay[row] if row is not None else ()
@@ -128,7 +130,7 @@ def _least_estimate(
         if p <= 0 or t.id in exclude:
             continue
         own = local.get(t.id, 0) if local else 0
-        over = t.backlog + 1 - p + own
+        over = t.backlog + 1 - p + own + (coming.get(t.id, 0) if coming else 0)
         seconds = t.mean + over * t.mean / p if over > 0 else t.mean
         if t.node != source:
             column = view.index.get(t.node)
@@ -167,17 +169,20 @@ def bind(
     sent: Mapping[str, int] = NOTHING,
     task: int = 0,
     attempt: int = 1,
+    coming: Mapping[str, int] = NOTHING,
 ) -> dict[str, str] | None:
     """Instances of the join stages, chosen by the gateway at admission; None when one has no instance.
 
-    sent: {service: requests this gateway has routed before}, with task and attempt for `turn`.
+    sent: {service: requests this gateway has routed before}, with task and attempt for `turn`. coming: own tasks bound
+    to each instance and not over: they will be there before this one, and no backlog shows them until then.
     """
     bound: dict[str, str] = {}
     for k, stage in enumerate(spec.stages):
         if len(stage.inputs) > 1:
             total = size * sum(b for _, b in stage.inputs)
             whose = turn(view.rule, sent.get(stage.service, 0), task, k, attempt)
-            target = route(view, stage.service, gateway, total, exclude, local, whose, Way(spec, k, gateway, size))
+            way = Way(spec, k, gateway, size)
+            target = route(view, stage.service, gateway, total, exclude, local, whose, way, coming)
             if target is None:
                 return None
             bound[stage.name] = target.id
@@ -185,11 +190,17 @@ def bind(
 
 
 def completion(
-    view: View, spec: TypeSpec, gateway: str, size: float = 1.0, local: Mapping[str, int] = NOTHING
+    view: View,
+    spec: TypeSpec,
+    gateway: str,
+    size: float = 1.0,
+    local: Mapping[str, int] = NOTHING,
+    coming: Mapping[str, int] = NOTHING,
 ) -> float:
     """Estimated seconds from entering the network at `gateway` until the last result is back; size scales all bytes.
 
-    By the least estimate, toll and what follows at every stage, whatever the view's rule.
+    By the least estimate, toll and what follows at every stage, whatever the view's rule. coming: as in `bind`; it says
+    where a join is to be, not how long it waits.
     """
     done: dict[str, tuple[str, float]] = {INGRESS: (gateway, 0.0)}
     fed: set[str] = set()
@@ -198,7 +209,8 @@ def completion(
         join = len(stage.inputs) > 1
         sender = gateway if join else done[stage.inputs[0][0]][0]
         total = size * sum(b for _, b in stage.inputs)
-        target = _least_estimate(view, stage.service, sender, total, NOBODY, local, Way(spec, k, gateway, size))
+        way, others = Way(spec, k, gateway, size), coming if join else NOTHING
+        target = _least_estimate(view, stage.service, sender, total, NOBODY, local, way, others)
         if target is None:
             return INFINITY
         arrived = max(done[source][1] + view.net(done[source][0], target.node, size * b) for source, b in stage.inputs)
@@ -218,6 +230,7 @@ def admit(
     now: float,
     deadline: float,
     local: Mapping[str, int] = NOTHING,
+    coming: Mapping[str, int] = NOTHING,
 ) -> bool:
     """Whether a task entering now may be back by `deadline` (absolute, the clock of `now`)."""
-    return now + SURE * completion(view, spec, gateway, size, local) <= deadline
+    return now + SURE * completion(view, spec, gateway, size, local, coming) <= deadline

@@ -316,27 +316,32 @@ def test_what_a_pool_is_offered(seed):
     into, wide_in, out, wide_out = (rng.uniform(low, low * 2, n) for low in (2e7, 1.2e8, 2e7, 1.2e8))
     rows, wanted, rate = np.array([2, 0]), int(rng.integers(0, 16)), float(rng.uniform(0, 90))
     stretches = np.array([1.0, 2.0])
+    ends, homes, shares = np.array([5, 4, 2, 8]), np.array([0, 1, 2, 2]), np.array([1.0, 1.0, 0.3, 0.7])
+    mine, theirs = np.array([4e5, 3e6]), rng.uniform(0, 8e6, (2, n)) * (rng.random((2, n)) < 0.5)
+    into[7] = 1.4e8  # full: fewer workers do not fit where more do, whose neighbour's bytes stay
+    theirs[1, 7] = 1e9
     nodes, where, fits, now, kept, costs = both(
-        places.offers, columns, domain, room, current, fixed, seconds, rows, np.array([2, 5]), delay, per_byte, into,
-        wide_in, out, wide_out, size, sent, rate, busy, share, held, wanted, stretches, NO_PATH, 400,
+        places.offers, columns, domain, room, current, fixed, seconds, rows, ends, homes, shares, delay, per_byte, into,
+        wide_in, out, wide_out, mine, theirs, size, sent, rate, busy, share, held, wanted, stretches, NO_PATH,
     )  # fmt: skip
     own = np.flatnonzero(domain != 1)
     assert nodes.tolist() == columns[own].tolist() and where.tolist() == domain[own].tolist()
     assert now.tolist() == current[own].tolist() and kept.tolist() == fixed[own].tolist()
     limits = [room[own]]
     if wanted:
-        each = max(rate / wanted, busy)
-        free = np.minimum(
-            (share * wide_in - into)[nodes] / (each * size), (share * wide_out - out)[nodes] / (each * sent)
-        )  # fmt: skip
-        free = np.maximum(0.0, free) * np.where(now > 0, held, 1.0)
-        limits = [np.minimum(room[own], (free * s).astype(int)) for s in stretches] + limits
+        each = max(rate / wanted, busy) * np.arange(1, 7)[:, None]
+        home = np.minimum(mine[0] * each, theirs[0, nodes]) + np.minimum(mine[1] * each, theirs[1, nodes])
+        wider = np.where(now > 0, held, 1.0)
+        free = wider * (share * wide_in - into)[nodes], wider * (share * wide_out - out)[nodes]
+        fit = [(each * size - home <= s * free[0]) & (each * sent - home <= s * free[1]) for s in stretches]
+        counts = np.arange(1, 7)[:, None]
+        limits = [(counts * (x & (counts <= room[own]))).max(axis=0) for x in fit] + limits
     assert fits.tolist() == next(x for x in limits if x is limits[-1] or x.sum() >= wanted).tolist()
     used = rate / max(1, wanted)
     assert costs == pytest.approx(
         places.priced.plain(
-            delay, per_byte, np.array([2, 5]), nodes, size, seconds[own], into, wide_in, out, wide_out, sent, used,
-            NO_PATH,
+            delay, per_byte, np.array([5, 2, 8]), np.array([1, 0, 0]), np.array([1.0, 0.3, 0.7]), 2, nodes, size,
+            seconds[own], into, wide_in, out, wide_out, mine, theirs, sent, used, NO_PATH,
         )
     )  # fmt: skip
 
@@ -347,7 +352,8 @@ def test_what_a_request_costs(seed):
     n, size, sent, rate = 12, 2e6, 5e5, 7.0
     delay, per_byte = rng.uniform(0, 0.02, (n, n)), rng.uniform(1e-9, 1e-8, (n, n))
     delay[0, 5] = np.inf
-    sources, nodes, ends = np.array([0, 3]), np.array([5, 1, 7, 8]), np.array([2, 9])
+    nodes, ends = np.array([5, 1, 7, 8]), np.array([2, 9])
+    sources, rows, shares = np.array([0, 3, 5]), np.array([0, 1, 1]), np.array([1.0, 0.3, 0.7])
     onward = rng.random(4)
     served = onward.copy()
     both(places.add_nearest, onward, delay, per_byte, nodes, ends, size, 0.5, NO_PATH)
@@ -359,14 +365,68 @@ def test_what_a_request_costs(seed):
     both(places.add_return, onward, delay, per_byte, nodes, 9, 0.0 * weights, size, 0.5, NO_PATH)
     assert onward == pytest.approx(before + 0.5 * ways[nodes, 9:] @ weights / 4.0), "nobody asks: nothing is added"
     into, wide_in, out, wide_out = (rng.uniform(low, low * 2, n) for low in (1e7, 1.2e8, 1e7, 1.2e8))
+    mine, theirs = np.array([3e5, 2e9]), np.zeros((2, n))
+    theirs[0, 1], theirs[1, 8] = 1e6, 1e9
     got = both(
-        places.priced, delay, per_byte, sources, nodes, size, onward, into, wide_in, out, wide_out, sent, rate, NO_PATH
+        places.priced, delay, per_byte, sources, rows, shares, 2, nodes, size, onward, into, wide_in, out, wide_out,
+        mine, theirs, sent, rate, NO_PATH,
     )  # fmt: skip
+    home = np.array([0.0, 1e6, 0.0, 1e9])
     wait = 0.0
     for used, width, each in ((into, wide_in, size), (out, wide_out, sent)):
-        busy = np.minimum(0.95, (used + rate * each) / width)[nodes]
-        wait += each / width[nodes] * busy / (1.0 - busy)
-    assert got == pytest.approx(np.minimum(NO_PATH, ways[np.ix_(sources, nodes)]) + onward + wait)
+        busy = np.clip((used[nodes] + rate * each - home) / width[nodes], 0.0, 0.95)
+        wait += each / width[nodes] * (1.0 / (1.0 - busy) ** 2 - 1.0)
+    way = np.minimum(NO_PATH, ways[np.ix_(sources, nodes)])
+    mean = np.array([way[0], 0.3 * way[1] + 0.7 * way[2]])
+    assert got == pytest.approx(mean + onward + wait)
+    assert wait[3] == 0.0, "a link that carries less than nothing more is free, and no gain"
+
+
+def test_the_price_of_a_link_is_what_one_more_request_makes_all_wait():
+    """λ W = (b/C) λ ρ / (1 − ρ) of M/M/1, differentiated by λ; way, service and the other direction cost none."""
+    size, width, none, zero = 2e6, 1.25e8, np.zeros(1), np.zeros((1, 1))
+    here, wide = np.array([0]), np.array([width])
+
+    def price(rate: float) -> float:
+        found = both(
+            places.priced, zero, zero, here, here, np.ones(1), 1, here, size, none, none, wide, none, wide, none, zero,
+            0.0, rate, NO_PATH,
+        )  # fmt: skip
+        return float(found[0, 0])
+
+    def waited(rate: float) -> float:
+        busy = rate * size / width
+        return rate * size / width * busy / (1.0 - busy)
+
+    for rate in (5.0, 25.0, 50.0):
+        step = 1e-4
+        assert price(rate) == pytest.approx((waited(rate + step) - waited(rate - step)) / (2 * step), rel=1e-5)
+
+
+def test_as_much_stays_as_both_have_there():
+    """10 requests per s at each of three nodes, half of which go on to a neighbour that has 0, 2 and 9 there."""
+    mine, theirs = np.array([50.0]), np.array([[0.0, 200.0, 900.0]])
+    assert [both(places.staying, mine, theirs, v, 10.0) for v in range(3)] == [0.0, 200.0, 500.0]
+    assert both(places.staying, mine, theirs, 2, 2.0) == 100.0
+    assert both(places.staying, np.zeros(0), np.zeros((0, 3)), 2, 2.0) == 0.0
+    into, out = np.full(3, 1e3), np.full(3, 1e3)
+    both(places.carry, into, out, np.array([10.0, 0.0, 10.0]), mine, theirs, 70.0, 60.0)
+    assert into.tolist() == [1700.0, 1000.0, 1200.0] and out.tolist() == [1600.0, 1000.0, 1100.0]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_shares_of_senders_are_those_of_their_clusters_requests(seed):
+    rng = dice(seed)
+    n, clusters, others = 9, 4, float(rng.choice([0.0, 0.6, 1.0]))
+    sent, domain = rng.random(n) * (rng.random(n) < 0.5), rng.integers(0, 3, n)
+    ends, homes, shares = both(places.senders, sent, others, domain, np.arange(20, 20 + clusters))
+    got = {(int(g), int(e)): float(x) for e, g, x in zip(ends, homes, shares, strict=True)}
+    for g in range(clusters):
+        total = sent[domain == g].sum()
+        wanted = {(g, 20 + g): 1.0 - others if total else 1.0}
+        wanted |= {(g, v): others * sent[v] / total for v in range(n) if domain[v] == g and sent[v] > 0}
+        assert {k: x for k, x in got.items() if k[0] == g} == pytest.approx(wanted)
+    assert sum(got.values()) == pytest.approx(clusters)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -383,22 +443,19 @@ def test_compiled_and_plain_agree_on_a_size(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_a_service_takes_is_not_free_for_the_next(seed):
     rng = dice(seed)
-    n, requests, size, sent, cpu_each, memory_each = 9, 12.0, 2e6, 5e5, 0.5, 0.25
-    into, out, cpu, memory = (rng.uniform(1, 2, n) * 10.0**k for k in (7, 6, 1, 1))
-    before = [x.copy() for x in (into, out, cpu, memory)]
+    n, requests, cpu_each, memory_each = 9, 12.0, 0.5, 0.25
+    cpu, memory = rng.uniform(10, 20, n), rng.uniform(10, 20, n)
+    before = cpu.copy(), memory.copy()
     at, there = rng.permutation(n)[:4], rng.permutation(n)[:3]
     wanted, now = rng.integers(1, 5, 4), rng.integers(1, 5, 3)
-    both(
-        places.take, into, out, cpu, memory, at, wanted, there, now, requests, size, sent, cpu_each, memory_each
-    )  # fmt: skip
+    flow = both(places.take, cpu, memory, at, wanted, there, now, requests, cpu_each, memory_each)
     had = dict(zip(there.tolist(), now.tolist(), strict=True))
     for v in range(n):
         w = dict(zip(at.tolist(), wanted.tolist(), strict=True)).get(v, 0)
         more = max(0, w - had.get(v, 0))
-        share = requests * w / wanted.sum()
-        change = (share * size, share * sent, -more * cpu_each, -more * memory_each)
-        for x, old, by in zip((into, out, cpu, memory), before, change, strict=True):
-            assert x[v] == pytest.approx(old[v] + by)
+        assert flow[v] == pytest.approx(requests * w / wanted.sum())
+        assert cpu[v] == pytest.approx(before[0][v] - more * cpu_each)
+        assert memory[v] == pytest.approx(before[1][v] - more * memory_each)
 
 
 def test_without_numba_the_same_runs_in_plain_python(monkeypatch):

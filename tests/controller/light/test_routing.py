@@ -200,6 +200,24 @@ def test_joins_are_bound_by_the_rule_and_admission_is_not() -> None:
         assert completion(replace(network(), rule=rule), SPEC, "gw1") == pytest.approx(0.220)
 
 
+def test_a_join_goes_where_fewer_tasks_are_bound_and_waits_no_longer_for_it() -> None:
+    """j and k alike, one worker each, j with no path: 2 · 50 ms that are to come there outweigh 10 ms of path to k."""
+    v = network()
+    alike = tuple(replace(t, workers=1, node=n) for t, n in zip(v.targets["join"], ("n2", "n1"), strict=True))
+    both = replace(v, targets={**v.targets, "join": alike})
+    assert bind(both, SPEC, "gw1") == bind(both, SPEC, "gw1", coming={"j": 1, "k": 1})
+    first = bind(both, SPEC, "gw1")
+    assert first is not None
+    taken = first["join"]
+    other = {"j": "k", "k": "j"}[taken]
+    assert bind(both, SPEC, "gw1", coming={taken: 2}) == {"join": other}
+    assert bind(both, SPEC, "gw1", coming={other: 2}) == first
+    assert bind(both, SPEC, "gw1", coming={"i": 9, "t": 9}) == first, "only of the join's own instances"
+    only = replace(v, targets={**v.targets, "join": alike[:1]})
+    assert completion(only, SPEC, "gw1", coming={"j": 9}) == completion(only, SPEC, "gw1")
+    assert completion(both, SPEC, "gw1", coming={other: 9, "i": 9}) == completion(both, SPEC, "gw1")
+
+
 SPEC = TypeSpec(
     "vqa",
     0.7,

@@ -235,6 +235,22 @@ def test_a_join_waits_for_both_and_runs_where_its_gateway_bound_it(engine):
     assert rig.answer(0)["latency"] == pytest.approx(0.8)
 
 
+def test_a_gateway_spreads_its_joins_by_what_it_has_bound_and_forgets_those_that_are_over(engine):
+    """Both branches take a second; nobody waits at either join, and no backlog says that tasks are to come there.
+    So they take turns; and when all are over the next one goes where the first went."""
+    rig = Rig(engine, DIAMOND)
+    for service in "mn":
+        rig.start(service, "a", workers=9)
+    joins = [rig.start("k", "a"), rig.start("k", "a")]
+    rig.engine.push()
+    for at in (0.01, 0.02, 0.03, 0.04):
+        rig.task(at, 1.0, 1.0, 0.1)
+    rig.task(2.5, 1.0, 1.0, 0.1)  # all others are over: where the first was
+    rig.run(5.0)
+    first, second, third, fourth, last = (int(rig.of(k, 2)["member"]) for k in range(5))
+    assert {first, second} == set(joins) and (first, second) == (third, fourth) and last == first
+
+
 def test_a_join_starts_once_after_a_retry(engine):
     """One branch is refused by a full queue: the attempt is given up, all of it is sent again, and the join of the
     second attempt runs once, though a part of the first one had come."""

@@ -130,14 +130,20 @@ def add_binding(s: State, task: int, member: int) -> None:
     s.b[b].attempt = t.attempts
     s.b[b].finished = NAN
     s.b[b].next = -1
+    s.b[b].own = 1
     s.m[member].bound += 1
-    if t.bindings < 0:
+    last = -1
+    other = t.bindings
+    while other >= 0:
+        if s.b[other].member == member:
+            s.b[b].own = 0
+        last = other
+        other = s.b[other].next
+    s.pairs[t.gateway, member].coming += s.b[b].own
+    if last < 0:
         t.bindings = b
-        return
-    last = t.bindings
-    while s.b[last].next >= 0:
-        last = s.b[last].next
-    s.b[last].next = b
+    else:
+        s.b[last].next = b
 
 
 # -- answers
@@ -226,6 +232,7 @@ def resolve(s: State, task: int, outcome: int, latency: float) -> None:
         w, member = s.b[b], s.b[b].member
         following = w.next
         s.m[member].bound -= 1
+        s.pairs[t.gateway, member].coming -= w.own
         if s.m[member].watched and s.m[member].bound == 0:
             s.m[member].watched = 0
             signal(s, RELEASED, member)

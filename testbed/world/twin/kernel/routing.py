@@ -268,11 +268,13 @@ def least_draining(s: State, sender: int, source: int, size: float, task: int, s
 
 @jit
 def price(s: State, sender: int, source: int, target: int, size: float, task: int, stage: int) -> float:
-    """Estimate, toll and what follows."""
+    """Estimate, toll and what follows; of a join, with what is bound to be there before."""
     m, t = s.m[target], s.t[task]
     p = m.seen_workers
     own = local(s, sender, target)
     over = m.seen_backlog + 1 - p + own
+    if s.stages[t.type, stage + 1].join >= 0:
+        over += s.pairs[sender, target].coming
     seconds = m.mean + over * m.mean / p if over > 0 else m.mean
     if m.host != source:
         seconds += s.seen_delay[source, m.host] + size * (1 + own) * s.seen_per_byte[source, m.host]

@@ -68,7 +68,8 @@ TASK = np.dtype(
     )]
     + [(n, f) for n in ("at", "due", "size")]
 )  # fmt: skip
-BINDING = np.dtype([("member", i), ("attempt", i), ("next", i), ("finished", f)])
+#: own: 1 for the first of its task to that member.
+BINDING = np.dtype([("member", i), ("attempt", i), ("next", i), ("own", i), ("finished", f)])
 STALL = np.dtype([(n, i) for n in ("source", "target", "first", "last", "tries", "used", "next")])
 LANE = np.dtype(
     [(n, i) for n in ("leads", "up", "step", "steps", "inflows")]
@@ -79,8 +80,9 @@ TYPE = np.dtype([("stages", i), ("sinks", i), ("deadline", f), ("output", f)])
 #: Of stage s in row s + 1 of its type; row 0 stands for the gateway.
 STAGE = np.dtype([(n, i) for n in ("service", "join", "ins", "outs", "sink")] + [("head", f)])
 EDGE = np.dtype([("in_stage", i), ("in_bytes", f), ("out_stage", i), ("out_bytes", f)])
-#: What a sender and a receiver have between them; version: of the view that `local` belongs to.
-PAIR = np.dtype([("pending", "i4"), ("local", "i4"), ("version", "i4"), ("known", "i4")])
+#: What a sender and a receiver have between them; version: of the view that `local` belongs to; coming: the sender's
+#: tasks that are bound to the receiver and not over.
+PAIR = np.dtype([(n, "i4") for n in ("pending", "local", "version", "known", "coming")])
 SIGNAL = np.dtype([("what", i), ("member", i)])
 #: controller.light.routing.Ahead, and the layout it is of.
 AHEAD = np.dtype([("layout", i)] + [(n, f) for n in ("seconds", "per_size", "toll")])

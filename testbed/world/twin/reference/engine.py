@@ -45,6 +45,7 @@ class Reference:
         self.pending: list[dict[str, int]] = [{} for _ in layout.gateways]  # requests not acknowledged, by target
         self.local: list[dict[str, int]] = [{} for _ in layout.gateways]  # of them, those the view does not show
         self.routed: list[dict[str, int]] = [{} for _ in layout.gateways]  # requests so far, by service
+        self.coming: list[dict[str, int]] = [{} for _ in layout.gateways]  # own tasks bound to it and not over
         self.answers: list[tuple[int, float, int, int]] = []
         self._reported = 0
         self.held_back = False
@@ -90,7 +91,7 @@ class Reference:
         self._hosts.append(host)
         self.member[name] = member
         self.instances[member] = Instance(member, name, service, host, workers, speed, mean, milli, spare)
-        for books in (self.pending, self.local, self.routed):
+        for books in (self.pending, self.local, self.routed, self.coming):
             books.append({})
         return member
 

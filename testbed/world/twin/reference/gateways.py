@@ -56,7 +56,8 @@ class Gateways:
         t.sent = True
         e.agenda.at(t.due + min(r.grace_deadlines * (t.due - t.at), r.grace), self._last_moment, t)
         spec, host = self.types.specs[t.type], e.host_name(t.gateway)
-        if r.admission and not routing.admit(e.view, spec, host, t.size, e.agenda.now, t.due, e.local[t.gateway]):
+        books = e.local[t.gateway], e.coming[t.gateway]
+        if r.admission and not routing.admit(e.view, spec, host, t.size, e.agenda.now, t.due, *books):
             self._resolve(t, REFUSED, NAN)
             return
         if e.agenda.now >= t.due:  # its channel took all its time
@@ -77,6 +78,10 @@ class Gateways:
                 e.agenda.at(e.agenda.now + self.rules.interval, self._again, t)
             return
         t.attempts += 1
+        coming = e.coming[t.gateway]
+        for member in {*bind} - {b.member for b in t.bindings}:
+            name = e.instances[member].name
+            coming[name] = coming.get(name, 0) + 1
         for member in bind:
             t.bindings.append(Binding(member, t.attempts))
             e.instances[member].bound += 1
@@ -92,8 +97,9 @@ class Gateways:
         spec, host = self.types.specs[t.type], e.host_name(t.gateway)
         sent, attempt = e.routed[t.gateway], t.attempts + 1
         bound = routing.bind(
-            e.view, spec, host, t.size, routing.NOBODY, e.local[t.gateway], sent, t.number + 1, attempt
-        )
+            e.view, spec, host, t.size, routing.NOBODY, e.local[t.gateway], sent, t.number + 1, attempt,
+            e.coming[t.gateway],
+        )  # fmt: skip
         if bound is None:
             return None
         for stage in spec.stages:
@@ -170,6 +176,8 @@ class Gateways:
         e = self.engine
         t.over = True
         e.answers.append((t.number, latency, t.attempts, outcome))
+        for member in {b.member for b in t.bindings}:
+            e.coming[t.gateway][e.instances[member].name] -= 1
         for b in t.bindings:
             i = e.instances[b.member]
             i.bound -= 1
