@@ -57,7 +57,7 @@ def pieces(
     t: Tables, c: Costs, y: Mask, found: list[Cover], z: Mask | None = None, without: Sequence[Constraint] = ()
 ) -> Program:
     """The program without traffic on the pairs of y, strengthened."""
-    columns = Columns(y, (t.serves if z is None else z) & y[:, None, :], np.zeros(c.w.shape, bool))
+    columns = Columns(y, (t.serves if z is None else z) & y[:, None, :], np.zeros((0, 1, 1, 1), bool))
     p = program.assemble(t, c, columns, [f for f in CONSTRAINTS if f is not program.flows and f not in without])
     strength.carried(p)
     strength.count(p)
