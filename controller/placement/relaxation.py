@@ -13,15 +13,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from controller.placement import program, strength
+from controller.placement import flowcover, program, strength
+from controller.placement.flowcover import FlowCover
 from controller.placement.matrix import Floats
-from controller.placement.program import CONSTRAINTS, Columns, Constraint, Costs, Program
+from controller.placement.program import CONSTRAINTS, Columns, Costs, Program
 from controller.placement.solver import solve
 from controller.placement.strength import Cover
 from controller.placement.tables import Mask, Tables
 
 #: Rounds of missing pairs and violated covers. The bound is proven after any number of them.
 ROUNDS = 40
+#: Rows that cut off fractions alone, all of them ≤.
+CUTS = ("covers", "flow covers")
 #: Relative distance of bound and relaxation at which there is nothing left to gain.
 NEAR = 1e-5
 #: Pairs per service to begin with, and to add in a round.
@@ -54,15 +57,22 @@ def folded(t: Tables, c: Costs) -> Costs:
 
 
 def pieces(
-    t: Tables, c: Costs, y: Mask, found: list[Cover], z: Mask | None = None, without: Sequence[Constraint] = ()
+    t: Tables,
+    c: Costs,
+    y: Mask,
+    found: list[Cover],
+    z: Mask | None = None,
+    flows: Sequence[FlowCover] = (),
 ) -> Program:
     """The program without traffic on the pairs of y, strengthened."""
     columns = Columns(y, (t.serves if z is None else z) & y[:, None, :], np.zeros((0, 1, 1, 1), bool))
-    p = program.assemble(t, c, columns, [f for f in CONSTRAINTS if f is not program.flows and f not in without])
+    p = program.assemble(t, c, columns, [f for f in CONSTRAINTS if f is not program.flows])
     strength.carried(p)
     strength.count(p)
     if found:
         strength.covers(p, found)
+    if flows:
+        flowcover.rows(p, flows)
     return p
 
 
@@ -71,8 +81,7 @@ def relax(t: Tables, c: Costs) -> Relaxation:
     y, found, best = _first(t, c), list[Cover](), -np.inf
     for _ in range(ROUNDS):
         p = pieces(t, c, y, found)
-        matrix = p.matrix(relaxed=True)
-        solved = solve(matrix)
+        solved = solve(p.matrix(relaxed=True))
         if solved.status != "optimal":  # these pairs don't fit together: all, then
             if (y == t.holds).all():
                 break
@@ -80,18 +89,18 @@ def relax(t: Tables, c: Costs) -> Relaxation:
             continue
         bound, worth = lagrangian(p, solved.duals)
         best = max(best, bound)
-        cut = strength.violated(t, _spread(p.y_of, solved.values[p.y], y.shape))
+        cut = strength.violated(t, spread(p.y_of, solved.values[p.y], y.shape))
         p_covers = list(found)
         if not cut and solved.objective - best <= NEAR * abs(solved.objective):
             break
         found += [cover for cover in cut if cover not in found]
-        y = y | _missing(worth, y)
+        y = y | missing(worth, y)
     if not np.isfinite(best):  # nothing fits, or the rounds went by: no bound, and nothing to go by
         nothing = np.zeros(t.holds.shape)
         return Relaxation(best, nothing, np.zeros(t.serves.shape), nothing, [], t.price, 0.0)
     price, rent = _rents(p, solved.duals)
-    ys = _spread(p.y_of, solved.values[p.y], y.shape)
-    zs = _spread(p.z_of, solved.values[p.z], t.serves.shape)
+    ys = spread(p.y_of, solved.values[p.y], y.shape)
+    zs = spread(p.z_of, solved.values[p.z], t.serves.shape)
     penalty = np.maximum(0.0, worth) - (best - bound)
     return Relaxation(best, ys, zs, penalty, p_covers, price, rent)
 
@@ -106,40 +115,20 @@ def _rents(p: Program, duals: Floats) -> tuple[Floats, float]:
         rent += float((dual * t.room[i]).sum())
     if "covers" in blocks:
         dual = np.minimum(0.0, duals[blocks["covers"]])
-        price[p.y_of] -= _covered(p, dual)[p.y]
+        price[p.y_of] -= _priced(p, "covers", dual)[p.y]
         rent += float((dual * np.concatenate(p.rows.upper)[blocks["covers"]]).sum())
     return price, rent
 
 
-def _covered(p: Program, dual: Floats) -> Floats:
-    """(columns,): Σ over covers of their dual and coefficient."""
+def _priced(p: Program, block: str, dual: Floats) -> Floats:
+    """(columns,): Σ over the rows of a block of their dual and coefficient."""
     row, column, value = (np.concatenate([x[i] for x in p.rows.triplets]) for i in range(3))
-    rows = p.rows.blocks["covers"]
+    rows = p.rows.blocks[block]
     mine = (row >= rows.start) & (row < rows.stop)
     return np.bincount(column[mine], dual[row[mine] - rows.start] * value[mine], p.count).astype(float)
 
 
-def sharper(t: Tables, c: Costs, relaxed: Relaxation) -> float:
-    """Eq. (45): nodes and covers at their prices, services don't know of each other; each is a program of its own.
-
-    The root of a branch-and-bound tree sees that instances are whole, which prices alone do not.
-    """
-    found = relaxed.rent
-    for m in range(len(t.services)):
-        one = slice(m, m + 1)
-        alone = alone_of(t, relaxed.price, one)
-        costs = replace(c, z=c.z[one], s=c.s[one], w=c.w[:0], edges=(), source=c.source[:0], target=c.target[:0])
-        found += solve(pieces(alone, costs, alone.holds, [], without=[program.resources]).matrix(), nodes=1).bound
-    return max(found, relaxed.bound)
-
-
-def alone_of(t: Tables, price: Floats, one: slice) -> Tables:
-    """The tables of some services, at other prices."""
-    names = ("demand", "holds", "cap", "least", "most", "spread", "survive", "late", "score", "serves")
-    return replace(t, services=t.services[one], price=price[one], **{name: getattr(t, name)[one] for name in names})
-
-
-def _spread(of: tuple[np.ndarray, ...], values: Floats, shape: tuple[int, ...]) -> Floats:
+def spread(of: tuple[np.ndarray, ...], values: Floats, shape: tuple[int, ...]) -> Floats:
     full = np.zeros(shape)
     full[of] = values
     return full
@@ -159,7 +148,7 @@ def _first(t: Tables, c: Costs) -> Mask:
     return chosen & t.holds
 
 
-def _missing(worth: Floats, y: Mask) -> Mask:
+def missing(worth: Floats, y: Mask) -> Mask:
     """Of the pairs not in the program those with the most negative worth, so many per service."""
     more = np.zeros(y.shape, bool)
     for m in range(len(worth)):
@@ -189,23 +178,28 @@ def lagrangian(p: Program, duals: Floats) -> tuple[float, Floats]:
         price[name] = sign * np.maximum(0.0, sign * price[name])
     for name in program.RESOURCES:
         price[name] = np.minimum(0.0, price[name])
-    if "covers" in price:
-        price["covers"] = np.minimum(0.0, price["covers"])
-    y = _priced_y(p, price)
+    for name in CUTS:
+        if name in price:
+            price[name] = np.minimum(0.0, price[name])
+    y, z = _priced_y(p, price), p.costs.z
+    if "flow covers" in price:
+        z = z.copy()
+        z[p.z_of] -= _priced(p, "flow covers", price["flow covers"])[p.z]
     # s: what is left unserved counts in (38); u, t: bounded columns of their own.
     s = p.costs.s[p.s_of] - price["coverage"] - price["carried"][p.s_of[0]] * t.demand[p.s_of]
     presence = price["presence"].reshape(len(t.services), -1)
     u = -presence - price["diversity"][:, None]
     largest = np.bincount(p.y_of[0], price["largest"], len(t.services))
     tall = (price["survival"] - largest) * t.cap.max(axis=1)
-    worth = y + _served(t, p.costs.z, served)
+    worth = y + _served(t, z, served)
     many = price["sparsity"]
     constant = price["coverage"].sum() + (np.maximum(0, many) * t.least + np.minimum(0, many) * t.most).sum()
     constant += (price["diversity"] * t.spread + price["survival"] * t.survive + price["carried"] * t.total).sum()
     constant += (price["count"] * strength.fewest(t)).sum()
     constant += sum((price[k] * t.room[i]).sum() for i, k in enumerate(program.RESOURCES))
-    if "covers" in price:
-        constant += (price["covers"] * np.concatenate(p.rows.upper)[blocks["covers"]]).sum()
+    for name in CUTS:
+        if name in price:
+            constant += (price[name] * np.concatenate(p.rows.upper)[blocks[name]]).sum()
     free = sum(np.minimum(0.0, x).sum() for x in (s, u, tall, worth[t.holds]))
     return float(constant + free), np.where(t.holds, worth, np.inf)
 
@@ -219,8 +213,9 @@ def _priced_y(p: Program, price: dict[str, Floats]) -> Floats:
     for i, kind in enumerate(program.RESOURCES):
         y -= np.outer(t.need[i], price[kind])
     y[p.y_of] += price["largest"] * t.cap[p.y_of]
-    if "covers" in price:
-        y[p.y_of] -= _covered(p, price["covers"])[p.y]
+    for name in CUTS:
+        if name in price:
+            y[p.y_of] -= _priced(p, name, price[name])[p.y]
     return y
 
 

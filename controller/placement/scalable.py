@@ -1,8 +1,8 @@
 """The path for instances that no solver takes whole (docs/mathematics.md §5): bound, placement, proof where it closes.
 
-Relaxation → rounding → neighbourhoods → the integer program restricted to the relaxation's support and the placement
-found. Where the pairs that could still be in a better placement (44) are few, that program is the *whole* one, and its
-bound is the whole program's. Every step is limited by nodes and counts, never by a clock.
+Relaxation → flow covers → rounding → neighbourhoods → the integer program restricted to the relaxation's support and
+the placement found. Where the pairs that could still be in a better placement (44) are few, that program is the *whole*
+one, and its bound is the whole program's. Every step is limited by nodes and counts, never by a clock.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from controller.placement import program
+from controller.placement.apart import apart, sharper, together
 from controller.placement.outcome import Limits, Solved, relative_gap
 from controller.placement.program import Columns, Costs, Program
-from controller.placement.relaxation import Relaxation, folded, pieces, relax, sharper
+from controller.placement.relaxation import Relaxation, folded, pieces, relax
 from controller.placement.search import Candidate, improved, mended, of_solved, rounded, served
 from controller.placement.solver import solve
 from controller.placement.tables import Mask, Tables
@@ -29,15 +30,15 @@ SHARPENED = 2_600
 def place_large(t: Tables, c: Costs, limits: Limits) -> tuple[Program, Solved]:
     """The placement as a program on its own columns with their values; bound and gap are the whole program's."""
     f = folded(t, c)
-    relaxed = relax(t, f)
+    relaxed, services = apart(t, f, relax(t, f))
     y = rounded(t, f, relaxed)
     if y is None:
         return program.assemble(t, c, _around(t, c, t.holds & False)), Solved("infeasible", np.inf, np.inf)
     best = _restricted(t, f, relaxed, mended(t, f, served(t, f, y)))
-    best = _restricted(t, f, relaxed, improved(t, f, relaxed, best))
+    best = _restricted(t, f, relaxed, improved(t, f, relaxed, together(services), best))
     bound = relaxed.bound
     if t.serves.sum(axis=(1, 2)).max() <= SHARPENED:
-        bound = sharper(t, f, relaxed)
+        bound = sharper(relaxed, services)
     best, bound = _proven(t, f, relaxed, best, bound, limits)
     p, solved = _whole(t, c, best.y)
     bound = min(bound, solved.objective)

@@ -5,11 +5,12 @@ All on the program without traffic (41); a placement is kept as y (m, v) and z (
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from controller.placement.flowcover import FlowCover
 from controller.placement.matrix import Floats, Matrix
 from controller.placement.outcome import Solved
 from controller.placement.program import Costs, Program
@@ -19,24 +20,20 @@ from controller.placement.tables import Mask, Tables
 
 #: Pairs per service that rounding may use beside the relaxation's, those of the least penalty.
 LIKELIEST = 30
-#: Pairs (m, v) of a neighbourhood: enough for instances to change places, few enough to be solved at its root.
-PAIRS = 120
 #: Triples (m, o, v) of a neighbourhood, where a node is seen by many ingresses.
 TRIPLES = 2_000
 #: Branch-and-bound nodes of one neighbourhood, and of the rounding.
 NODES = 20
 #: A pair whose penalty exceeds this share of an instance's price is not tried in a neighbourhood.
-LIKELY = 0.5
-#: Neighbourhoods solved in all; the first sweep, of one service at a time, is always finished.
-TRIES = 20
-#: How many services change together, in this order: alone they are quickest, in pairs they can change places.
-WIDTHS = (1, 2, 1)
-#: Relative gap of a neighbourhood's program, were it the whole one.
-NEAR = 4e-3
+LIKELY = 0.3
+#: Sweeps: how many services change together, pairs (m, v) of a neighbourhood, and the relative gap of its program, were
+#: it the whole one. Alone services are quickest, in pairs they can change places; a loose gap comes first: it takes a
+#: quarter of the time for nearly all of the gain.
+SWEEPS = ((1, 120, 2e-2), (1, 160, 1e-2), (2, 120, 1e-2), (1, 160, 1e-2), (1, 200, 1e-2))
+#: A sweep but the first is left when so many neighbourhoods in a row gain less than this share together.
+PATIENCE, WORTH = 12, 2e-5
 #: Times that instances are added where demand is unserved.
 MENDS = 6
-#: Rounds through all neighbourhoods, and the relative gain below which another is not begun.
-ROUNDS, WORTH = 2, 1e-3
 
 
 @dataclass(frozen=True)
@@ -132,38 +129,36 @@ def _z(p: Program, values: Floats) -> Floats:
     return z
 
 
-def improved(t: Tables, c: Costs, relaxed: Relaxation, best: Candidate) -> Candidate:
-    """Sweep through neighbourhoods of all widths until no width gains anything worth another round."""
-    near, tries, swept = _domain_distance(t), 0, False
-    for _ in range(ROUNDS):
-        before = best.value
-        for width in WIDTHS:
-            for services, region in _neighbourhoods(t, near, width):
-                free: Mask = t.holds & region & services[:, None]
-                if (tries < TRIES or not swept) and ((relaxed.y > 1e-6) | best.y)[free].any():
-                    tries += 1
-                    best = _resolved(t, c, relaxed, best, free)
-            swept = True
-        if before - best.value <= WORTH * abs(best.value):
-            break
+def improved(t: Tables, c: Costs, relaxed: Relaxation, flows: Sequence[FlowCover], best: Candidate) -> Candidate:
+    """All sweeps through neighbourhoods, from another corner each time."""
+    near = _domain_distance(t)
+    for turn, (width, pairs, gap) in enumerate(SWEEPS):
+        values = [best.value]
+        for services, region in _neighbourhoods(t, near, turn, width, pairs):
+            free: Mask = t.holds & region & services[:, None]
+            if not ((relaxed.y > 1e-6) | best.y)[free].any():
+                continue
+            best = _resolved(t, c, relaxed, flows, best, free, gap)
+            values.append(best.value)
+            if turn and len(values) > PATIENCE and values[-1 - PATIENCE] - best.value <= WORTH * abs(best.value):
+                break
     return best
 
 
-def _neighbourhoods(t: Tables, near: Floats, width: int) -> Iterator[tuple[Mask, Mask]]:
-    """(services (m,), nodes (v,)): so many services at a time on nodes near one another, PAIRS pairs together."""
+def _neighbourhoods(t: Tables, near: Floats, turn: int, width: int, pairs: int) -> Iterator[tuple[Mask, Mask]]:
+    """(services (m,), nodes (v,)): so many services at a time on nodes near one another."""
     count, nodes = len(t.services), len(t.domain)
-    turns = range(0, count, width)
     seen = t.serves.any(axis=0).sum() / nodes  # ingresses that a node may serve
-    size = max(4, min(PAIRS, int(TRIPLES / seen)) // width)
+    size = max(4, min(pairs, int(TRIPLES / seen)) // width)
     left = np.ones(nodes, bool)
     while left.any():
-        centre = int(np.nonzero(left)[0][0 if width % 4 == 1 else -1])
-        turn = (np.arange(nodes) - centre) % nodes
-        order = np.lexsort((turn, near[t.domain[centre]][t.domain]))
+        rest = np.nonzero(left)[0]
+        centre = int(rest[turn * (len(rest) - 1) // (len(SWEEPS) - 1)])
+        order = np.lexsort(((np.arange(nodes) - centre) % nodes, near[t.domain[centre]][t.domain]))
         region = np.zeros(nodes, bool)
         region[order[:size]] = True
         left &= ~region
-        for first in turns:
+        for first in range(0, count, width):
             services = np.zeros(count, bool)
             services[first : first + width] = True
             yield services, region
@@ -177,17 +172,19 @@ def _domain_distance(t: Tables) -> Floats:
     return np.array(np.abs(seen[:, None, :] - seen[None, :, :]).mean(axis=2))
 
 
-def _resolved(t: Tables, c: Costs, relaxed: Relaxation, best: Candidate, free: Mask) -> Candidate:
+def _resolved(
+    t: Tables, c: Costs, relaxed: Relaxation, flows: Sequence[FlowCover], best: Candidate, free: Mask, gap: float
+) -> Candidate:
     """The pairs of `free` and the z of all who may be served there are solved again; everything else as it is."""
     likely: Mask = np.asarray(relaxed.penalty <= LIKELY * np.median(t.price))
     y: Mask = np.asarray(best.y | (free & likely))
     touched: Mask = np.asarray((t.serves & free[:, None, :]).any(axis=2))
     z = (best.z > 0) | (t.serves & touched[:, :, None] & y[:, None, :])
     covers = [cover for cover in relaxed.covers if free[:, cover[0]].any()]
-    p = pieces(t, c, y, covers, z)
+    inside = [f for f in flows if free[f.service, f.nodes].any() and touched[f.service, f.ingresses].all()]
+    p = pieces(t, c, y, covers, z, inside)
     matrix = _frozen(p, p.matrix(), best, free, touched)
-    gap = NEAR * free.sum() / free.size
-    solved = solve(matrix, gap=gap, nodes=NODES, start=p.values(best.y, best.z))
+    solved = solve(matrix, gap=gap * free.sum() / free.size, nodes=NODES, start=p.values(best.y, best.z))
     if not len(solved.values) or solved.objective >= best.value - 1e-9 * abs(best.value):
         return best
     return of_solved(p, solved)

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from benchmarks.instances import instance
 from controller.model import Model
-from controller.placement import DIRECT, Infeasible, PlacementParameters, place, program, relaxation, search, strength
+from controller.placement import (
+    DIRECT,
+    Infeasible,
+    PlacementParameters,
+    apart,
+    place,
+    program,
+    relaxation,
+    search,
+    strength,
+)
 from controller.placement.solver import solve
 from controller.placement.tables import Tables, tables
 from tests.controller.instances import e12
@@ -109,20 +119,45 @@ def test_a_pair_that_is_ruled_out_is_in_no_better_placement() -> None:
         assert found.bound + found.penalty[m, v] <= forced.objective + 1e-6
 
 
-def test_services_apart_give_a_bound_that_is_no_worse() -> None:
-    model = e12(6)
+@pytest.mark.parametrize("seed", [6, 7, 8])
+def test_services_apart_give_a_bound_that_is_no_worse(seed: int) -> None:
+    model = e12(seed)
     t, c, found = relaxed(model, DEFAULTS)
-    sharper = relaxation.sharper(t, c, found)
-    assert found.bound <= sharper <= place(model).objective
+    cut, services = apart.apart(t, c, found)
+    optimum = place(model).objective
+    assert found.bound <= cut.bound <= apart.sharper(cut, services) <= optimum * (1 + 1e-9)
+
+
+def test_flow_covers_bring_the_bound_nearer() -> None:
+    """Where a service has many instances and every ingress sees few of them, much of the gap is theirs."""
+    t, c, found = relaxed(*instance(100, 5, 1))
+    cut, services = apart.apart(t, c, found)
+    assert all(x.flows for x in services)
+    assert cut.bound >= found.bound * 1.002
+
+
+def test_a_pair_that_is_ruled_out_with_flow_covers_is_in_no_better_placement() -> None:
+    """Eq. (44) with the worth of pairs under the prices of (49)."""
+    model = e12(5)
+    t, c, found = relaxed(model, DEFAULTS)
+    cut, _ = apart.apart(t, c, found)
+    p = relaxation.pieces(t, c, t.holds, [])
+    matrix = p.matrix()
+    for m, v in zip(*np.nonzero(cut.penalty > 0.5 * t.price), strict=True):
+        lower = np.array(matrix.lower)
+        lower[p.y_at[m, v]] = 1.0
+        assert cut.bound + cut.penalty[m, v] <= solve(replace(matrix, lower=lower)).objective + 1e-6
 
 
 def test_searching_never_loses_what_it_began_with() -> None:
     t, c, found = relaxed(*instance(24, 5, 2))
-    y = search.rounded(t, c, found)
+    cut, services = apart.apart(t, c, found)
+    y = search.rounded(t, c, cut)
     assert y is not None
     first = search.served(t, c, y)
     more = search.mended(t, c, first)
-    last = search.improved(t, c, found, more)
+    flows = apart.together(services)
+    last = search.improved(t, c, cut, flows, more)
     assert last.value <= more.value <= first.value
     assert search.served(t, c, last.y).value == pytest.approx(last.value, rel=1e-6)
 
