@@ -1,4 +1,4 @@
-"""Services apart (docs/mathematics.md §5, eq. (45) and (49)): a bound that sees that instances are whole.
+"""Services apart (docs/mathematics.md §5 and §8, eq. (45) and (51)): a bound that sees that instances are whole.
 
 With nodes (13) and covers (40) at their prices services don't know of each other. Each is a program of its own, a fifth
 or an eighth as large, and its relaxation takes flow covers in a fraction of the time that the whole one would take.

@@ -1,4 +1,4 @@
-"""Flow covers (docs/mathematics.md §5, eq. (49)): what instances that are whole can't do for some ingresses together.
+"""Flow covers (docs/mathematics.md §8, eq. (51)): what instances that are whole can't do for some ingresses together.
 
 The relaxation opens the part of an instance that is used. Where a few instances C carry nearly all of the demand of
 some ingresses S and would have λ to spare if they were whole, closing one of them costs all it carries beyond λ: the
@@ -36,7 +36,7 @@ class FlowCover:
 
 
 def rows(p: Program, found: Sequence[FlowCover]) -> None:
-    """Eq. (49). Columns that are not in the program are 0 and drop out."""
+    """Eq. (51). Columns that are not in the program are 0 and drop out."""
     z_at = np.full(p.tables.serves.shape, -1)
     z_at[p.z_of] = p.z
     row, column, value = [], [], []

@@ -1,4 +1,4 @@
-"""Flow covers (49): every one that is found holds for all whole instances, and cuts the point off it was found at."""
+"""Flow covers (51): every one that is found holds for all whole instances, and cuts the point off it was found at."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_flow_covers_bring_the_bound_nearer() -> None:
 
 
 def test_a_pair_that_is_ruled_out_with_flow_covers_is_in_no_better_placement() -> None:
-    """Eq. (44) with the worth of pairs under the prices of (49)."""
+    """Eq. (44) with the worth of pairs under the prices of (51)."""
     model = e12(5)
     t, c, found = relaxed(model, DEFAULTS)
     cut, _ = apart.apart(t, c, found)
