@@ -13,7 +13,6 @@ in a slot. `exponent` finds the root itself and is what the table is tested agai
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from controller.light import law as laws
+from controller.light import loops
 from controller.model import Law
 
 #: The table ends at this utilisation; below it u* is taken as constant, which understates it.
@@ -50,14 +50,7 @@ class Table:
 
     def exponent(self, rho: float) -> float:
         """u*(ρ) by linear interpolation; 0 from ρ = 1 on."""
-        known, u = self.rho, self.u
-        if rho >= 1.0:
-            return 0.0
-        if rho <= known[0]:
-            return u[0]
-        i = bisect_left(known, rho)
-        left, right = known[i - 1], known[i]
-        return u[i - 1] + (u[i] - u[i - 1]) * (rho - left) / (right - left)
+        return loops.exponent(*self.arrays, rho)
 
 
 def table(samples: Sequence[float], prior: Law, prior_mean: float, wanted: int = 1000, z: float = 1.645) -> Table:
@@ -155,12 +148,9 @@ def violation(p: int, demand: float, budget: float, capacity: Table) -> float:
 
 def violations(demand: float, budget: float, capacity: Table, limit: int) -> list[float]:
     """ψ(1) … ψ(limit) in one pass of the recursion."""
-    mean, a, b = capacity.mean, demand * capacity.mean, 1.0
-    if a <= 0.0:
-        return [0.0] * limit
+    a, b = demand * capacity.mean, 1.0
     found: list[float] = []
     for p in range(1, limit + 1):
         b = a * b / (p + a * b)
-        rho = a / p
-        found.append(1.0 if a >= p else min(1.0, _c(b, rho) * math.exp(-p * capacity.exponent(rho) * budget / mean)))
+        found.append(loops.exceeding(*capacity.arrays, capacity.mean, budget, a, b, p))
     return found

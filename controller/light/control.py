@@ -222,8 +222,7 @@ def _target(
     if settled and not first and not looks:
         return _Target(size, now, count, recent, pool.stay)
     rows = np.array([slot.index.domain_row[g] for g in pool.clusters])
-    room = int(sites().places[rows].sum()) if size.p > pool.have else size.p
-    if size.p > room:
+    if size.p > pool.have and size.p > (room := int(sites().places[rows].sum())):
         size = _size(slot, m, pool, room)
         now = size.p if pool.name in active else 0
         count, recent = _damped(slot, m, pool, now)

@@ -121,7 +121,11 @@ def _split(model: Model, placement: Placement, service: str, ingress: str) -> di
     return shares
 
 
-def edges(model: Model, service: str) -> tuple[float, tuple[tuple[str, float, float], ...]]:
+#: Mean bytes into a service, and where its output goes: (service or INGRESS, mean bytes, share of requests).
+Edges = tuple[float, tuple[tuple[str, float, float], ...]]
+
+
+def edges(model: Model, service: str) -> Edges:
     """Mean bytes into a service, and where its output goes: (service or INGRESS, mean bytes, share of requests)."""
     into: list[tuple[float, float]] = []
     out: dict[str, list[tuple[float, float]]] = {}

@@ -129,7 +129,7 @@ class Index:
         return {m.name: m.work * laws.mean(m.law) for m in self.model.light}
 
     @cached_property
-    def edges(self) -> Mapping[str, tuple[float, tuple[tuple[str, float, float], ...]]]:
+    def edges(self) -> Mapping[str, demand.Edges]:
         """Service → `demand.edges` of it."""
         return {m.name: demand.edges(self.model, m.name) for m in self.model.services()}
 
@@ -141,7 +141,7 @@ class Index:
     @cached_property
     def neighbours(self) -> Mapping[str, tuple[Neighbour, ...]]:
         """Service → those that it gets from and sends to."""
-        return neighbours(self.model)
+        return neighbours(self.model, self.edges)
 
     @cached_property
     def targets(self) -> Mapping[str, float]:

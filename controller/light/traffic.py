@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from controller.light.demand import Edges
 from controller.model import INGRESS, Model
 
 
@@ -20,23 +22,17 @@ class Neighbour(NamedTuple):
     size: float
 
 
-def neighbours(model: Model) -> dict[str, tuple[Neighbour, ...]]:
-    """Of each service. Gateways are none: no service runs there."""
-    weight: dict[str, float] = {}
-    pairs: dict[tuple[str, str], list[float]] = {}
+def neighbours(model: Model, edges: Mapping[str, Edges]) -> dict[str, tuple[Neighbour, ...]]:
+    """Of each service. edges: `demand.edges` of each. Gateways are none: no service runs there."""
+    visits: dict[str, float] = {}
     for task in model.tasks:
-        service = {s.name: s.service for s in task.stages}
         for stage in task.stages:
-            weight[stage.service] = weight.get(stage.service, 0.0) + task.share
-            for i in stage.inputs:
-                if i.source != INGRESS:
-                    sums = pairs.setdefault((service[i.source], stage.service), [0.0, 0.0])
-                    sums[0] += task.share
-                    sums[1] += task.share * i.bytes
-    found: dict[str, list[Neighbour]] = {m.name: [] for m in model.services()}
-    for (a, b), (share, size) in pairs.items():
-        if share > 0.0:
-            per_a, per_b, mean = share / weight[a], share / weight[b], size / share
-            found[a].append(Neighbour(b, False, per_a, per_b, mean))
-            found[b].append(Neighbour(a, True, per_b, per_a, mean))
+            visits[stage.service] = visits.get(stage.service, 0.0) + task.share
+    found: dict[str, list[Neighbour]] = {m: [] for m in edges}
+    for a in visits:
+        for b, size, share in edges[a][1]:
+            if b != INGRESS and share > 0.0:
+                back = share * visits[a] / visits[b]
+                found[a].append(Neighbour(b, False, share, back, size))
+                found[b].append(Neighbour(a, True, back, share, size))
     return {m: tuple(rows) for m, rows in found.items()}

@@ -178,9 +178,9 @@ def lagrangian(p: Program, duals: Floats) -> tuple[float, Floats]:
         price[name] = sign * np.maximum(0.0, sign * price[name])
     for name in program.RESOURCES:
         price[name] = np.minimum(0.0, price[name])
-    for name in CUTS:
-        if name in price:
-            price[name] = np.minimum(0.0, price[name])
+    cuts = [name for name in CUTS if name in price]
+    for name in cuts:
+        price[name] = np.minimum(0.0, price[name])
     y, z = _priced_y(p, price), p.costs.z
     if "flow covers" in price:
         z = z.copy()
@@ -197,9 +197,8 @@ def lagrangian(p: Program, duals: Floats) -> tuple[float, Floats]:
     constant += (price["diversity"] * t.spread + price["survival"] * t.survive + price["carried"] * t.total).sum()
     constant += (price["count"] * strength.fewest(t)).sum()
     constant += sum((price[k] * t.room[i]).sum() for i, k in enumerate(program.RESOURCES))
-    for name in CUTS:
-        if name in price:
-            constant += (price[name] * np.concatenate(p.rows.upper)[blocks[name]]).sum()
+    for name in cuts:
+        constant += (price[name] * np.concatenate(p.rows.upper)[blocks[name]]).sum()
     free = sum(np.minimum(0.0, x).sum() for x in (s, u, tall, worth[t.holds]))
     return float(constant + free), np.where(t.holds, worth, np.inf)
 

@@ -8,10 +8,10 @@ hold numbers of nodes, clusters (their places in `Index.domains`) and columns (c
 from controller.light.loops.compiled import Compiled
 from controller.light.loops.places import add_nearest, add_return, candidates, carry, offers, senders, take
 from controller.light.loops.search import arranged
-from controller.light.loops.workers import sized
+from controller.light.loops.workers import exceeding, exponent, sized
 
 _ALL: tuple[Compiled, ...] = (  # type: ignore[type-arg]
-    candidates, add_nearest, add_return, carry, offers, senders, take, arranged, sized,
+    candidates, add_nearest, add_return, carry, offers, senders, take, arranged, exponent, exceeding, sized,
 )  # fmt: skip
 
 
@@ -27,6 +27,8 @@ __all__ = [
     "arranged",
     "candidates",
     "carry",
+    "exceeding",
+    "exponent",
     "offers",
     "ready",
     "senders",

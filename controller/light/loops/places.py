@@ -231,20 +231,15 @@ def offers(
     """The columns in the clusters `rows`: node, cluster, room, workers now, fixed, and what requests cost there.
 
     By column: node, cluster, room, workers now, fixed, s of service and of what follows. sources: endpoints that send,
-    with the cluster (homes) and their share of its requests. delay, per_byte: of eq. (1), by endpoint. By node: bytes
-    per s into and out of it already (into, out) and that fit (wide_in, wide_out). mine, theirs: of `staying`. size,
-    sent: bytes in and out of a request; rate: of the pool, per s; workers: wanted.
+    one at least for every cluster, with the cluster (homes) and their share of its requests. delay, per_byte: of eq.
+    (1), by endpoint. By node: bytes per s into and out of it already (into, out) and that fit (wide_in, wide_out).
+    mine, theirs: of `staying`. size, sent: bytes in and out of a request; rate: of the pool, per s; workers: wanted.
 
     Room is what CPU and memory leave (`room`) and `roomy`, a worker asked `busy` times per s, or its even share of
     `rate` if that is more. Costs are `priced`.
     """
-    last = 0
-    for g in homes:
-        last = max(last, g)
-    row = np.full(max(last, domain.max() if len(domain) else 0) + 1, -1)
-    for k in range(len(rows)):
-        if rows[k] < len(row):
-            row[rows[k]] = k
+    row = np.full(homes.max() + 1, -1)
+    row[rows] = np.arange(len(rows))
     own = np.flatnonzero(row[domain] >= 0)
     nodes, fits, now = columns[own], room[own], current[own]
     if workers > 0 and rate > 0.0:

@@ -26,6 +26,18 @@ def exponent(known: Array, u: Array, rho: float) -> float:
     return float(u[i - 1] + (u[i] - u[i - 1]) * (rho - left) / (right - left))
 
 
+@compiled("float64", FLOATS, FLOATS, "float64", "float64", "float64", "float64", "int64")
+def exceeding(known: Array, u: Array, mean: float, budget: float, a: float, b: float, p: int) -> float:
+    """ψ(p), eq. (20), for the offered load a (erlangs) and b = ErlangB(p, a); mean, budget: s."""
+    rho = a / p
+    if rho <= 0.0:
+        return 0.0
+    if a >= p:
+        return 1.0
+    waits = min(1.0, b / (1.0 - rho * (1.0 - b)))
+    return min(1.0, waits * math.exp(-p * exponent(known, u, rho) * budget / mean))
+
+
 @compiled(
     several("int64", "float64", "float64"), FLOATS, FLOATS, "float64", "float64", "float64", "float64", "float64",
     "float64", "float64", "float64", "float64", "int64",
@@ -49,13 +61,7 @@ def sized(
         b = ab / (p + ab)
         if p <= skip:
             continue
-        rho = a / p
-        psi = 1.0
-        if rho <= 0.0:
-            psi = 0.0
-        elif a < p:
-            waits = min(1.0, b / (1.0 - rho * (1.0 - b)))
-            psi = min(1.0, waits * math.exp(-p * exponent(known, u, rho) * budget / mean))
+        psi = exceeding(known, u, mean, budget, a, b, p)
         operation = v * (keep * (1 if p == 1 else 2) + parallel * p)
         if psi >= 1.0:
             best, best_psi, least = p, psi, operation + violation + penalty * (1.0 - relaxed)

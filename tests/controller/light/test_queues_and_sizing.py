@@ -108,3 +108,8 @@ def test_the_lattice_is_deterministic_and_even() -> None:
     assert np.abs(points.mean(axis=0) - 0.5).max() < 0.01
     assert np.abs((points < 0.25).mean(axis=0) - 0.25).max() < 0.01
     assert abs(float((points[:, 0] * points[:, 1]).mean()) - 0.25) < 0.01
+
+
+def test_the_quantile_of_a_budget_is_that_of_numpy() -> None:
+    rows = np.random.Generator(np.random.Philox(1)).gamma(2.0, 0.1, (7, budget.POINTS))
+    assert budget._quantile(rows) == pytest.approx(np.quantile(rows, budget.QUANTILE, axis=1), rel=1e-15)

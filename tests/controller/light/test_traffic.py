@@ -10,6 +10,7 @@ import pytest
 from controller.light import sites
 from controller.light.actions import Wanted
 from controller.light.control import begin
+from controller.light.index import index
 from controller.light.slot import Slot, open_slot, take
 from controller.light.state import Parameters
 from controller.light.traffic import Neighbour, neighbours
@@ -32,7 +33,8 @@ def light(of: Slot, name: str) -> Light:
 
 
 def test_neighbours_of_a_chain_are_what_it_says() -> None:
-    found = neighbours(metro())
+    model = metro()
+    found = neighbours(model, index(model).edges)
     assert found["image"] == (Neighbour("vision", False, 1.0, 1.0, 0.8e6),)
     assert [(n.service, n.before) for n in found["llm"]] == [("vision", True), ("format", False)]
     assert found["llm"][0] == found["vision"][1]._replace(service="vision", before=True)
