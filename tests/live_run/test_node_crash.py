@@ -40,7 +40,7 @@ class Looks:
 
 
 def test_a_node_crashes_and_returns(tmp_path: Path) -> None:
-    sets = ("bandwidth=[]", "run.duration=9 s", "arrivals.rate=30 /s")
+    sets = ("bandwidth=[]", "run.duration=9 s", "arrivals.rate=30 /s", "tasks.scene.deadline=2 s")
     node = ready("faults=[]", *sets).placement.instances["see"][0]
     looks = Looks(node)
     run = Run(ready(*sets, CRASH.format(node=node)), tmp_path / "run", looks)
