@@ -196,7 +196,7 @@ class Network:
     def interfaces_of(self, link: str) -> set[str]:
         """Of a link, in the host's namespace."""
         wire = self._links[link]
-        middles = netem.place(wire).middles if self._choice[link] == "netem" else ()
+        middles = netem.Netem.lay(wire).middles if self._choice[link] == "netem" else ()
         return {*self._switch_ports(link), *middles}
 
     def link_namespaces(self) -> dict[str, set[str | None]]:

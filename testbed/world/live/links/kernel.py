@@ -8,7 +8,7 @@ import json
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -81,11 +81,11 @@ def ask(words: Sequence[str], netns: str | None = None) -> Any:
     return json.loads(run(words, netns) or "[]")
 
 
-def refuse_taken(wanted: Mapping[str | None, set[str]]) -> None:
+def refuse_taken(wanted: Mapping[str | None, Collection[str]]) -> None:
     """CannotRun where one of these interfaces is there already. wanted: namespace's path (None: the host's) → names."""
     for netns, names in wanted.items():
         with Channel(netns) as channel:
-            taken = names & channel.links().keys()
+            taken = channel.links().keys() & set(names)
         if taken:
             where = netns or "the host's namespace"
             raise CannotRun(f"interface {', '.join(sorted(taken))} exists already in {where}: run `testbed clean`")

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-import threading
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -29,19 +28,8 @@ from typing import Any
 from testbed.errors import CannotRun
 from testbed.topology.model import Shape
 from testbed.world.live.links import htb, jitter, kernel
-from testbed.world.live.links.base import (
-    MTU,
-    Counters,
-    Direction,
-    Directions,
-    End,
-    Flow,
-    WireLink,
-    check_track,
-    each,
-)
-from testbed.world.live.links.htb_player import Player, Track
-from testbed.world.live.netlink import Channel
+from testbed.world.live.links.base import MTU, Direction, End, Flow, WireLink
+from testbed.world.live.links.kernel_links import KernelLinks, batch, prepare, redirect
 
 _LIMIT = 20_000  # frames in the delay line: 100 Mbit/s of the smallest frames for 100 ms
 _ORDER = "100gbit"  # netem's own rate, see above: 0.1 µs for a full frame
@@ -52,26 +40,24 @@ _WIDE = 4  # a table holds deviations ÷ _WIDE, so that 16 bits reach ±16 devia
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A link as built. `shapers`: the middle on whose egress each direction queues, in the host's namespace."""
+class Laid:
+    """A link as built. middles: beside a and beside b, in the host's namespace."""
 
     link: WireLink
     middles: tuple[str, str]
 
     @property
-    def ends(self) -> tuple[End, ...]:
-        """All four interfaces."""
-        return (self.link.a, self.link.b, *(End(m) for m in self.middles))
+    def interfaces(self) -> tuple[End, ...]:
+        return self.link.a, self.link.b, *self.roots
 
     @property
-    def shapers(self) -> dict[Direction, str]:
-        return {"ab": self.middles[1], "ba": self.middles[0]}
+    def roots(self) -> tuple[End, ...]:
+        """The ends go with their middles; an end whose pod has gone has taken its middle along."""
+        return tuple(End(m) for m in self.middles)
 
-
-def place(link: WireLink) -> Placed:
-    """The middles' names follow from the ends', which are the run's own."""
-    mark = zlib.crc32(f"{link.a.netns} {link.a.interface} {link.b.netns} {link.b.interface}".encode())
-    return Placed(link, (f"skm{mark:08x}a", f"skm{mark:08x}b"))
+    @property
+    def shapers(self) -> dict[Direction, End]:
+        return {"ab": End(self.middles[1]), "ba": End(self.middles[0])}
 
 
 def netem_words(shape: Shape) -> str:
@@ -110,28 +96,9 @@ def install(device: str, shape: Shape) -> list[str]:
     ]
 
 
-def alter_rate(device: str, shape: Shape) -> list[str]:
-    """tc lines that give an installed shaper another rate and queue; frames already in it stay."""
-    return [
-        f"class change dev {device} parent 2: classid 2:1 {htb.rate_words(shape)}",
-        f"qdisc change dev {device} parent 2:1 handle 20: {htb.limit_words(shape)}",
-    ]
-
-
-def alter(device: str, shape: Shape) -> list[str]:
+def impair(device: str, shape: Shape) -> list[str]:
     """tc lines for everything of a shape but its rate and queue."""
     return [f"qdisc change dev {device} root handle 1: {netem_words(shape)}"]
-
-
-def _join(placed: Placed) -> list[str]:
-    lines = []
-    for here, there in (placed.middles, placed.middles[::-1]):
-        lines += [
-            f"qdisc add dev {here} handle ffff: ingress",
-            f"filter add dev {here} parent ffff: protocol all prio 1 u32 match u32 0 0 "
-            f"action mirred egress redirect dev {there}",
-        ]
-    return lines
 
 
 @functools.cache
@@ -141,17 +108,11 @@ def table(law: str) -> str:
     return "\n".join(f"{round(v * _SCALE / _WIDE)}" for v in values) + "\n"
 
 
-class Netem:
+class Netem(KernelLinks[Laid]):
     """Backend "netem": a LinkBackend of the kernel's own shapers. alias: written to the host's interfaces."""
 
     name = "netem"
-
-    def __init__(self, alias: str = "") -> None:
-        self.alias = alias
-        self._placed: dict[str, Placed] = {}
-        self._configured: dict[tuple[str, Direction], Shape] = {}
-        self._player = Player(alter_rate)
-        self._lock = threading.Lock()
+    instead = "the relay"
 
     @staticmethod
     def refuses(link: WireLink, needs: Collection[str]) -> str:
@@ -163,36 +124,20 @@ class Netem:
             return "netem's correlated jitter does not keep its distribution"
         return ""
 
-    def create(self, links: Sequence[WireLink]) -> None:
-        for link in links:
-            if why := self.refuses(link, ()):
-                raise CannotRun(f"link {link.name}: {why}; use the relay")
-        placed = [place(link) for link in links]
-        _refuse_taken(placed)
-        try:
-            self._make(placed)
-        except CannotRun:
-            self._remove(placed)
-            raise
-        for p in placed:
-            self._placed[p.link.name] = p
-            self._configured |= {(p.link.name, "ab"): p.link.ab, (p.link.name, "ba"): p.link.ba}
+    @staticmethod
+    def lay(link: WireLink) -> Laid:
+        """The middles' names follow from the ends', which are the run's own."""
+        mark = zlib.crc32(f"{link.a.netns} {link.a.interface} {link.b.netns} {link.b.interface}".encode())
+        return Laid(link, (f"skm{mark:08x}a", f"skm{mark:08x}b"))
 
-    def _make(self, placed: Sequence[Placed]) -> None:
-        kernel.run(["ip", "-batch", "-"], text=_text([line for p in placed for line in self._pairs(p)]))
-        tc = [line for p in placed for d, shaper in p.shapers.items() for line in install(shaper, p.link.shape(d))]
-        _tc(tc + [line for p in placed for line in _join(p)])
-        where: dict[str | None, list[str]] = {}
-        for p in placed:
-            for netns, name in (
-                *((e.netns, e.interface) for e in (p.link.a, p.link.b)),
-                *((None, m) for m in p.middles),
-            ):
-                where.setdefault(netns, []).append(name)
-        for netns, names in where.items():
-            kernel.prepare(netns, names)
+    def make(self, laid: Sequence[Laid]) -> None:
+        kernel.run(["ip", "-batch", "-"], text=batch([line for p in laid for line in self._pairs(p)]))
+        tc = [line for p in laid for d, to in p.shapers.items() for line in install(to.interface, p.link.shape(d))]
+        joints = [joint for p in laid for joint in (p.middles, p.middles[::-1])]
+        _tc(tc + [line for here, there in joints for line in redirect(here, there)])
+        prepare(laid)
 
-    def _pairs(self, p: Placed) -> list[str]:
+    def _pairs(self, p: Laid) -> list[str]:
         lines = []
         for middle, end in zip(p.middles, (p.link.a, p.link.b), strict=True):
             there = "" if end.netns is None else f" netns {end.netns}"
@@ -203,85 +148,38 @@ class Netem:
                     lines.append(f"link set dev {end.interface} alias {self.alias}")
         return lines
 
-    def change(self, link: str, direction: Directions, shape: Shape) -> None:
-        self._player.check()
-        placed = self._placed[link]
-        for d in each(direction):
-            with self._lock:
-                self._configured[link, d] = shape
-                device = placed.shapers[d]
-                factor = shape.rate / placed.link.shape(d).rate
-                rate = [] if self._player.scale((link, d), factor, shape) else alter_rate(device, shape)
-                _tc([*alter(device, shape), *rate])
-
     def set_state(self, link: str, up: bool) -> None:
         """The middles are taken down: both ends lose their carrier, the queues are emptied by the kernel."""
         state = "up" if up else "down"
-        lines = [f"link set dev {middle} {state}" for middle in self._placed[link].middles]
-        kernel.run(["ip", "-batch", "-"], text=_text(lines))
+        lines = [f"link set dev {middle} {state}" for middle in self._laid[link].middles]
+        kernel.run(["ip", "-batch", "-"], text=batch(lines))
 
-    def play(
-        self,
-        link: str,
-        direction: Directions,
-        times_wire_s: Sequence[float],
-        rates_wire_bps: Sequence[float],
-        origin_monotonic: float,
-    ) -> None:
-        check_track(link, times_wire_s, rates_wire_bps)
-        placed = self._placed[link]
-        instants = [origin_monotonic + t for t in times_wire_s]
-        for d in each(direction):
-            with self._lock:
-                shape = self._configured[link, d]
-                factor = shape.rate / placed.link.shape(d).rate
-                track = Track(None, placed.shapers[d], instants, list(rates_wire_bps), factor, shape)
-                self._player.play((link, d), track)
+    @staticmethod
+    def alter_rate(device: str, shape: Shape) -> list[str]:
+        return [
+            f"class change dev {device} parent 2: classid 2:1 {htb.rate_words(shape)}",
+            f"qdisc change dev {device} parent 2:1 handle 20: {htb.limit_words(shape)}",
+        ]
 
-    def play_trace(
-        self,
-        link: str,
-        direction: Directions,
-        file: str,
-        opportunity_bytes: float,
-        time_scale: float,
-        origin_monotonic: float,
-    ) -> None:
-        raise CannotRun(f"link {link}: netem can't replay packet opportunities; choose the relay (needs: trace)")
+    def alter(self, shaper: End, shape: Shape, rate: bool) -> None:
+        device = shaper.interface
+        _tc([*impair(device, shape), *(self.alter_rate(device, shape) if rate else ())])
 
-    def read_back(self, link: str) -> tuple[Shape, Shape, bool]:
+    def read(self, shaper: End, configured: Shape) -> Shape:
         """By tc; the law of the jitter is the configured one, which the kernel keeps to itself."""
-        self._player.check()
-        p = self._placed[link]
-        found = {d: replace(read(m), jitter_law=self._configured[link, d].jitter_law) for d, m in p.shapers.items()}
-        return found["ab"], found["ba"], all(kernel.operational(end.interface, end.netns) for end in p.ends)
+        rate, queue = htb.told(shaper)
+        found = next((q for q in _qdiscs(shaper) if q["kind"] == "netem"), None)
+        if found is None:
+            raise CannotRun(f"no netem on {shaper.interface} any more: something replaced its queueing discipline")
+        law = configured.jitter_law
+        return replace(shape_of(found["options"]), rate=rate, queue=float(queue.limit), jitter_law=law)
 
-    def counters(self, link: str) -> Counters:
-        flows = {d: _count(device) for d, device in self._placed[link].shapers.items()}
-        return Counters(flows["ab"], flows["ba"])
-
-    def lateness(self, anew: bool = False) -> dict[str, float]:
-        """Empty: the kernel keeps the schedule and does not tell."""
-        return {}
-
-    def close(self) -> None:
-        self._player.close()
-        self._remove(list(self._placed.values()))
-        self._placed.clear()
-
-    def _remove(self, placed: Sequence[Placed]) -> None:
-        """The ends go with their middles; an end whose pod has gone has taken its middle along."""
-        with Channel(None) as channel:
-            for middle in channel.links().keys() & {m for p in placed for m in p.middles}:
-                channel.delete(middle)
-
-
-def _refuse_taken(placed: Sequence[Placed]) -> None:
-    """What is there before us is not ours, and must not be removed when something fails later."""
-    wanted: dict[str | None, set[str]] = {None: {m for p in placed for m in p.middles}}
-    for end in (e for p in placed for e in (p.link.a, p.link.b)):
-        wanted.setdefault(end.netns, set()).add(end.interface)
-    kernel.refuse_taken(wanted)
+    def count(self, shaper: End) -> Flow:
+        """netem counts what it lost and what its inner queue refused as one."""
+        qdiscs = {q["kind"]: q for q in _qdiscs(shaper)}
+        leaf, outer = qdiscs["bfifo"], qdiscs["netem"]
+        dropped = int(leaf["drops"])
+        return Flow(int(leaf["bytes"]), int(leaf["packets"]), dropped, max(0, int(outer["drops"]) - dropped))
 
 
 def _tc(lines: Sequence[str]) -> None:
@@ -290,22 +188,12 @@ def _tc(lines: Sequence[str]) -> None:
         for law in jitter.LAWS:
             if any(f"distribution {law}" in line for line in lines):
                 Path(folder, f"{law}.dist").write_text(table(law))
-        kernel.run(["env", f"TC_LIB_DIR={folder}", "tc", "-batch", "-"], text=_text(lines))
+        kernel.run(["env", f"TC_LIB_DIR={folder}", "tc", "-batch", "-"], text=batch(lines))
 
 
-def _text(lines: Sequence[str]) -> str:
-    return "\n".join(lines) + "\n"
-
-
-def read(device: str) -> Shape:
-    """What the kernel holds, but for the jitter's law."""
-    qdiscs = kernel.ask(["tc", "-s", "-j", "qdisc", "show", "dev", device])
-    found = next((q for q in qdiscs if q["kind"] == "netem"), None)
-    leaf = next((q for q in qdiscs if q["kind"] == "bfifo"), None)
-    if found is None or leaf is None:
-        raise CannotRun(f"no netem with a bfifo on {device} any more: something replaced its queueing discipline")
-    rate = htb.rate_of(device, None)
-    return replace(shape_of(found["options"]), rate=rate, queue=float(leaf["options"]["limit"]))
+def _qdiscs(shaper: End) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = kernel.ask(["tc", "-s", "-j", "qdisc", "show", "dev", shaper.interface])
+    return found
 
 
 def shape_of(options: dict[str, Any]) -> Shape:
@@ -329,11 +217,3 @@ def shape_of(options: dict[str, Any]) -> Shape:
         corrupt=options.get("corrupt", {}).get("corrupt", 0.0),
         **burst,
     )
-
-
-def _count(device: str) -> Flow:
-    """netem counts what it lost and what its inner queue refused as one."""
-    qdiscs = {q["kind"]: q for q in kernel.ask(["tc", "-s", "-j", "qdisc", "show", "dev", device])}
-    leaf, outer = qdiscs["bfifo"], qdiscs["netem"]
-    dropped = int(leaf["drops"])
-    return Flow(int(leaf["bytes"]), int(leaf["packets"]), dropped, max(0, int(outer["drops"]) - dropped))

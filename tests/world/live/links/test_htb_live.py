@@ -10,7 +10,7 @@ import pytest
 
 from testbed.errors import CannotRun
 from testbed.topology.model import Shape
-from testbed.world.live.links import htb, kernel
+from testbed.world.live.links import kernel
 from testbed.world.live.links.base import End, WireLink
 from testbed.world.live.links.htb import Htb, ifb_of
 from testbed.world.live.links.measure import measure
@@ -142,14 +142,14 @@ def test_a_change_is_what_tc_would_have_written(wires: Wires) -> None:
     backend = Htb()
     one = wires.link(Shape(50e6))
     wires.join(backend, one)
-    placed = backend._placed[one.name]
-    netns, device = placed.pod.netns, placed.devices["ab"]
+    shaper = backend._laid[one.name].shapers["ab"]
+    netns, device = shaper.netns, shaper.interface
 
     def held() -> str:
         return "".join(kernel.run(["tc", what, "show", "dev", device], netns) for what in ("class", "qdisc"))
 
     for shape in (Shape(7e6), Shape(800e3, queue=30e3), Shape(123.456e6), Shape(40e9)):
-        kernel.run(["tc", "-batch", "-"], netns, "\n".join(htb._alter(device, shape)) + "\n")
+        kernel.run(["tc", "-batch", "-"], netns, "\n".join(Htb.alter_rate(device, shape)) + "\n")
         by_tc = held()
         backend.change(one.name, "both", Shape(1e6))
         assert held() != by_tc

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.topology.model import Shape
 from testbed.world.live.links.base import End, WireLink, alike
-from testbed.world.live.links.netem import Netem, alter, alter_rate, install, netem_words, place, shape_of, table
+from testbed.world.live.links.netem import Netem, impair, install, netem_words, shape_of, table
 
 PLAIN = Shape(10e6, 0.0125, queue=50e3)
 LINK = WireLink("l", End("e-a", "/run/netns/a"), End("e-b"), PLAIN, PLAIN)
@@ -42,15 +42,16 @@ def test_the_rate_and_the_queue_are_below_netem_and_change_apart() -> None:
     ]  # fmt: skip
     assert "rate 10000000bit ceil 10000000bit" in lines[2]
     assert lines[3].endswith("bfifo limit 50000b")
-    assert all(line.split()[1] == "change" for line in (*alter("m", PLAIN), *alter_rate("m", PLAIN)))
-    assert alter("m", PLAIN)[0].endswith(netem_words(PLAIN))
+    assert all(line.split()[1] == "change" for line in (*impair("m", PLAIN), *Netem.alter_rate("m", PLAIN)))
+    assert impair("m", PLAIN)[0].endswith(netem_words(PLAIN))
 
 
 def test_middles_have_names_of_their_own_that_fit() -> None:
-    one, two = place(LINK), place(replace(LINK, b=End("e-c")))
+    one, two = Netem.lay(LINK), Netem.lay(replace(LINK, b=End("e-c")))
     assert len({*one.middles, *two.middles}) == 4
     assert all(len(m) <= 15 and m.startswith("sk") for m in one.middles)
-    assert one.shapers == {"ab": one.middles[1], "ba": one.middles[0]}
+    assert one.shapers == {"ab": End(one.middles[1]), "ba": End(one.middles[0])}
+    assert set(one.interfaces) == {LINK.a, LINK.b, *one.roots}
 
 
 @pytest.mark.parametrize("law", ["normal", "uniform", "pareto"])
