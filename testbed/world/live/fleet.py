@@ -27,6 +27,7 @@ from testbed.world.darkness import Darkness
 from testbed.world.live.docker_hosts import GATEWAY, STUB, DockerHosts
 from testbed.world.live.hub import Hub, TargetSpec, wire_types
 from testbed.world.live.names import GATEWAY_PORT, SERVICE_PORT, address
+from testbed.world.spare import light_cpu
 from testbed.world.troubles import Troubles
 
 READY_TIMEOUT = 30.0  # real s beyond the modelled start-up until an instance must have said ready
@@ -84,20 +85,11 @@ class Fleet:
         self._types = wire_types(bed.model.tasks, bed.scenario.run.dilate, bed.scenario.run.shrink)
         every = [*bed.topology.nodes, *bed.topology.ingresses]
         self.addresses = {h.name: address(i) for i, h in enumerate(every)}
-        self._light_cpu = self._spare_cpu()
+        self._light_cpu = light_cpu(bed)
         self._closing = False
         self.down_nodes: set[str] = set()  # crashed: nothing starts there
         self.troubles = Troubles(bed.scenario.run.mode == "idle")
         self._dark = Darkness({m.name for m in bed.model.services()})
-
-    def _spare_cpu(self) -> dict[str, float]:
-        """C_v less what the core services placed there reserve: the light CPU of the contention term."""
-        spare = {v.name: v.cpu for v in self.bed.model.nodes}
-        core = {m.name: m for m in self.bed.model.core}
-        for a in self.bed.initial.actions:
-            if isinstance(a, Start) and a.service in core:
-                spare[a.node] -= core[a.service].cpu
-        return {v: max(c, 1.0) for v, c in spare.items()}
 
     # -- coming up ---------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from controller.observation import InstanceState
 from testbed.world import memory
 from testbed.world.base import Bed, Event
 from testbed.world.darkness import Darkness
+from testbed.world.spare import light_cpu
 from testbed.world.troubles import Troubles
 from testbed.world.twin.calibration import Calibration
 from testbed.world.twin.engine import DRAINED, RELEASED, STATE, Engine, Signal
@@ -86,21 +87,12 @@ class Fleet:
         hosts = [*bed.topology.nodes, *bed.topology.ingresses]
         self._host = {h.name: k for k, h in enumerate(hosts)}
         self._service = {m.name: k for k, m in enumerate(bed.model.services())}
-        self._spare = self._spare_cpu()
+        self._spare = light_cpu(bed)
         self._dark = Darkness({m.name for m in bed.model.services()})
         self._queue: deque[Action] = deque()
         self._busy = 0
         self._launches: dict[int, _Launch] = {}
         self._leaves: dict[int, _Leave] = {}
-
-    def _spare_cpu(self) -> dict[str, float]:
-        """C_v less what the core services placed there reserve: the light CPU of the contention term."""
-        spare = {v.name: v.cpu for v in self.bed.model.nodes}
-        core = {m.name: m for m in self.bed.model.core}
-        for a in self.bed.initial.actions:
-            if isinstance(a, Start) and a.service in core:
-                spare[a.node] -= core[a.service].cpu
-        return {v: max(c, 1.0) for v, c in spare.items()}
 
     def _reserve(self, start: Start) -> Instance:
         """The instance exists (and costs) from here on."""

@@ -18,11 +18,11 @@ from testbed.topology.paths import Pairs, Routes, trunk_hops
 from testbed.world.anew import anew, running
 from testbed.world.base import Bed, Event
 from testbed.world.congestion import Congestion
+from testbed.world.rates import SIDES, Rates, Way
 from testbed.world.shaping import FIELDS
 from testbed.world.twin.engine import Engine
 from testbed.world.twin.fleet import Fleet
 from testbed.world.twin.layout import Network, losses
-from testbed.world.twin.rates import Rates
 
 #: What "link_shape" may set here: a message does not know of doubled frames and of the order they come in.
 SHAPES = FIELDS - {"duplicate", "reorder"}
@@ -44,7 +44,8 @@ class Grid:
     ) -> None:
         self.bed, self.network, self.engine, self.fleet = bed, network, engine, fleet
         self.clock, self.at, self.note, self.call = clock, at, note, call
-        self.rates = Rates(bed)
+        self.rates = Rates(bed.topology, bed.tracks)
+        self._place = {k.name: i for i, k in enumerate(bed.topology.links)}
         self.congestion = Congestion(bed.topology)
         self.detection = bed.scenario.run.detection
         self.down: frozenset[str] = frozenset()  # links, as path control knows
@@ -66,7 +67,7 @@ class Grid:
 
     def _renew(self) -> bool:
         """Whether the costs are others than the last time."""
-        made_of = (self.rates.now(self.clock()), self.down)
+        made_of = (self.rates.at(self.clock()), self.down)
         if self._made_of == made_of:
             return False
         self._made_of, self._costs = made_of, self._routes.costs(made_of[0])
@@ -75,7 +76,7 @@ class Grid:
     def tell(self) -> None:
         """Hand the engine the costs for its next views, where they changed."""
         if self.congestion.watched:
-            rates = self.rates.now(self.clock())
+            rates = self.rates.at(self.clock())
             costs = self._routes.costs(self.congestion.left(rates))
             toll = self._routes.tolls(self.congestion.prices(rates))
         elif self._renew():
@@ -117,10 +118,10 @@ class Grid:
         A host's only link that is known to be down has no flows: when it is up again, nothing passes until that is
         known, too. (A trunk is not used until then because no path leads over it.)
         """
-        found = self.rates.link(name)[1]
+        found = self.rates.link(name)
         link = found.name
         if not (up and found.role != "trunk" and link in self.down):
-            self._lanes(link, up)
+            self._open(link, up)
         (self._cut.discard if up else self._cut.add)(link)
         self._unseen[link, self.clock()] = None
         self.at(self._due(self.clock()), self._noticed, link, self.clock())
@@ -140,9 +141,13 @@ class Grid:
             self.at(max(self._due(since), self.clock()), self._noticed, link, since)
         return f"path control reacts {sum(self._late.values()):g} s late in the twin"
 
-    def _lanes(self, link: str, up: bool) -> None:
-        for lane in self.rates.lanes(link):
-            self.engine.set_lane(lane, up)
+    def lane(self, way: Way) -> int:
+        """The engine's number of a direction."""
+        return 2 * self._place[way.link] + SIDES.index(way.side)
+
+    def _open(self, link: str, up: bool) -> None:
+        for way in self.rates.ways(link):
+            self.engine.set_lane(self.lane(way), up)
 
     def _noticed(self, link: str, since: float) -> None:
         """Path control reacts to a link whose state has been another one for the detection time."""
@@ -154,7 +159,7 @@ class Grid:
             return  # down and up again meanwhile: nothing changed
         now = self.clock()
         if not is_down:
-            self._lanes(link, True)
+            self._open(link, True)
         kind = "network_link_down" if is_down else "network_link_up"
         self.note(Event(kind, None, now, {"link": link, "port_at": since, "took_s": now - since}))
         self.down = self.down | {link} if is_down else self.down - {link}
@@ -166,16 +171,17 @@ class Grid:
 
     def reshape(self, name: str, disturbance: str, shape: Mapping[str, Any] | None) -> str:
         """Add a disturbance to a link or one direction, or take it away (None); rates are known at once. Evidence."""
-        for lane in self.rates.lanes(name):
-            self.rates.disturb(lane, disturbance, shape)
-            self.engine.squeeze(lane, self.rates.factor(lane))
-            now = self.rates.shape(lane)
-            self.engine.shape(lane, now.delay, now.jitter, losses(now))
+        ways = self.rates.ways(name)
+        for way in ways:
+            self.rates.disturb(way, disturbance, shape)
+            self.engine.squeeze(self.lane(way), self.rates.factor(way))
+            now = self.rates.shape(way)
+            self.engine.shape(self.lane(way), now.delay, now.jitter, losses(now))
         self.tell()
         self.engine.push()
-        factors = "/".join(f"{self.rates.factor(lane):g}" for lane in self.rates.lanes(name))
-        delays = "/".join(f"{1e3 * self.rates.shape(lane).delay:g}" for lane in self.rates.lanes(name))
-        lost = "/".join(f"{100 * self.rates.shape(lane).loss:g}" for lane in self.rates.lanes(name))
+        factors = "/".join(f"{self.rates.factor(way):g}" for way in ways)
+        delays = "/".join(f"{1e3 * self.rates.shape(way).delay:g}" for way in ways)
+        lost = "/".join(f"{100 * self.rates.shape(way).loss:g}" for way in ways)
         return f"at {factors} of its rate, {delays} ms, {lost} % lost in the twin"
 
     # -- nodes

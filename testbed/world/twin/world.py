@@ -113,8 +113,8 @@ class TwinWorld:
     def start(self) -> None:
         """t = 0: tracks begin to play."""
         for track in self.bed.tracks:
-            for lane in self.grid.rates.lanes(track.link):
-                self.engine.play(lane, np.array(track.times), np.array(track.rates) / 8.0)
+            for way in self.grid.rates.ways(track.link):
+                self.engine.play(self.grid.lane(way), np.array(track.times), np.array(track.rates) / 8.0)
 
     def down(self) -> None:
         """Nothing was made that would have to be removed."""
@@ -208,7 +208,7 @@ class TwinWorld:
 
     def status(self) -> dict[str, Any]:
         backlogs = self.engine.backlogs()[:, 0].tolist()
-        rates = self.grid.rates.now(self.now())
+        rates = self.grid.rates.at(self.now())
         instances = [
             {
                 "id": i.id, "service": i.service, "node": i.node, "workers": i.workers, "state": i.state,
