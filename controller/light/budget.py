@@ -11,11 +11,12 @@ the service time of stage i, so the same model and layout always give the same b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache
 
 import numpy as np
 
 from controller.light import law as laws
+from controller.light import loops
 from controller.light.capacity import erlang_c
 from controller.light.index import index, ways
 from controller.model import INGRESS, Law, Model, Paths, TaskType
@@ -90,8 +91,17 @@ def uncontended(
     dimensions = len(task.stages) + 1
     entering = sum(i.bytes for s in task.stages for i in s.inputs if i.source == INGRESS)
     access = 8.0 * entering / model.access.rate / _access(model.access.m, dimensions)
-    gateways = np.array([found.endpoint[o.name] for o in model.ingresses])
-    at: dict[str, tuple[laws.Whole, laws.Array]] = {INGRESS: (gateways, access[None, :])}
+    gateways = found.gateways
+    at: dict[str, tuple[laws.Whole, laws.Array]] = {INGRESS: (gateways, np.tile(access, (len(gateways), 1)))}
+
+    def arrival(inputs: Sequence[tuple[str, float]], here: laws.Whole) -> laws.Array:
+        """When the last of what these stages send, bytes, is there."""
+        begin = np.full((len(gateways), POINTS), -np.inf)
+        for source, size in inputs:
+            sources, sent = at[source]
+            loops.reach(begin, sent, sources, net.delay, here, net.per_byte, size)
+        return begin
+
     for k, stage in enumerate(task.stages, start=1):
         service = found.services[stage.service]
         hosts = sorted(set(nodes.get(stage.service, ())))
@@ -99,16 +109,15 @@ def uncontended(
             at[stage.name] = at[stage.inputs[0].source]
             continue
         sender = gateways if len(stage.inputs) > 1 else at[stage.inputs[0].source][0]
-        ends = np.array([found.endpoint[v] for v in hosts])
+        ends = np.array([found.endpoint[v] for v in hosts], dtype=np.int64)
         seconds = service.work / found.speed[ends]
-        chosen = (net.net(sender, ends, sum(i.bytes for i in stage.inputs)) + seconds).argmin(axis=1)
+        size = sum(i.bytes for i in stage.inputs)
+        chosen = loops.nearest(net.delay, net.per_byte, sender, ends, size, seconds)
         here = ends[chosen]
-        done = reduce(np.maximum, (at[i.source][1] + net.each(at[i.source][0], here, i.bytes) for i in stage.inputs))
-        if stage.service in core_waits:
-            done += core_waits[stage.service]
-        done += seconds[chosen][:, None] * _factors(service.law, dimensions, k)
+        done = arrival([(i.source, i.bytes) for i in stage.inputs], here)
+        loops.serve(done, core_waits.get(stage.service, 0.0), seconds[chosen], _factors(service.law, dimensions, k))
         at[stage.name] = here, done
-    return reduce(np.maximum, (at[s][1] + net.each(at[s][0], gateways, task.output) for s in task.sinks()))
+    return arrival([(s, task.output) for s in task.sinks()], gateways)
 
 
 def core_waits(model: Model, rates: Mapping[str, float], nodes: Mapping[str, Sequence[str]]) -> dict[str, float]:
@@ -123,7 +132,7 @@ def core_waits(model: Model, rates: Mapping[str, float], nodes: Mapping[str, Seq
         if not hosts:
             continue
         p = service.streams * len(hosts)
-        mean = service.work * laws.mean(service.law) / float(found.speed[hosts].mean())
+        mean = found.means[service.name] / float(found.speed[hosts].sum() / len(hosts))
         a = min(rates.get(service.name, 0.0) * mean, 0.95 * p)
         waits[service.name] = erlang_c(p, a) * mean / (p - a) * (1.0 + laws.squared_cv(service.law)) / 2.0
     return waits

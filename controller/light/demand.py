@@ -9,10 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from controller.decision import Placement
-from controller.light.law import Array
 from controller.model import INGRESS, Model
 
 
@@ -42,32 +39,6 @@ def smooth(old: float, new: float, slots: float, up: float, down: float) -> floa
 def safe(demand: float, slot: float, deviations: float, backlog: float) -> float:
     """Demand with its safety term, per s: `deviations` Poisson deviations of a slot's mean, and the excess backlog."""
     return demand + deviations * math.sqrt(max(demand, 0.0) / slot) + backlog
-
-
-def near(between: Array, radius: float) -> tuple[int, ...]:
-    """Per cluster, those at most `radius` (s) away as bits: bit k is cluster k. between: propagation, s."""
-    return tuple(sum(1 << k for k in np.flatnonzero(row).tolist()) for row in between <= radius)
-
-
-def pools(domains: Sequence[str], near: Sequence[int], demand: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
-    """Groups of clusters whose senders share workers: leaders by falling demand, others join the first leader near.
-
-    near: of `near`, over the representatives of the clusters, the longer way. Every cluster is in exactly one group.
-    """
-    groups: list[tuple[int, list[str]]] = []  # the clusters that are the leader's, as bits; those come to so far
-    free = (1 << len(domains)) - 1
-    for _, g, k in sorted((-demand.get(g, 0.0), g, k) for k, g in enumerate(domains)):
-        bit = 1 << k
-        if free & bit:
-            own = near[k] & free | bit
-            free &= ~own
-            groups.append((own, [g]))
-            continue
-        for own, names in groups:
-            if own & bit:
-                names.append(g)
-                break
-    return tuple(tuple(names) for _, names in groups)
 
 
 def task_rates(model: Model, load: float) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from controller.light import demand
 from controller.light import law as laws
-from controller.light.law import Array, Whole
+from controller.light.law import Array, Flags, Whole
 from controller.light.traffic import Neighbour, neighbours
 from controller.model import Core, Light, Model, Paths
 
@@ -56,10 +56,20 @@ class Index:
         return {v.name: k for k, v in enumerate(self.model.nodes)}
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the nodes."""
+        return tuple(v.name for v in self.model.nodes)
+
+    @cached_property
     def endpoint(self) -> Mapping[str, int]:
         """Node or ingress name → row and column of `Ways`."""
         names = [*(v.name for v in self.model.nodes), *(o.name for o in self.model.ingresses)]
         return {name: k for k, name in enumerate(names)}
+
+    @cached_property
+    def gateways(self) -> Whole:
+        """Per ingress, its row of `Ways`."""
+        return np.arange(len(self.model.ingresses)) + len(self.model.nodes)
 
     @cached_property
     def domains(self) -> tuple[str, ...]:
@@ -69,6 +79,11 @@ class Index:
     def domain_of(self) -> Mapping[str, str]:
         """Node name → its domain."""
         return {v.name: v.domain for v in self.model.nodes}
+
+    @cached_property
+    def domains_by_name(self) -> Whole:
+        """Places in `domains`, in the alphabetical order of the names."""
+        return np.array(sorted(range(len(self.domains)), key=self.domains.__getitem__), dtype=np.int64)
 
     @cached_property
     def domain_row(self) -> Mapping[str, int]:
@@ -125,8 +140,13 @@ class Index:
 
     @cached_property
     def means(self) -> Mapping[str, float]:
-        """Light service → its mean work, s at speed 1 without contention."""
-        return {m.name: m.work * laws.mean(m.law) for m in self.model.light}
+        """Service → its mean work, s at speed 1 without contention."""
+        return {m.name: m.work * laws.mean(m.law) for m in self.model.services()}
+
+    @cached_property
+    def slowness(self) -> float:
+        """Mean 1/speed of the nodes."""
+        return sum(1.0 / v.speed for v in self.model.nodes) / len(self.model.nodes)
 
     @cached_property
     def edges(self) -> Mapping[str, demand.Edges]:
@@ -142,6 +162,23 @@ class Index:
     def neighbours(self) -> Mapping[str, tuple[Neighbour, ...]]:
         """Service → those that it gets from and sends to."""
         return neighbours(self.model, self.edges)
+
+    @cached_property
+    def row(self) -> Mapping[str, int]:
+        """Service → its row of `Slot.flows`."""
+        return {m: k for k, m in enumerate(self.services)}
+
+    @cached_property
+    def around(self) -> Mapping[str, tuple[Array, Array, Whole]]:
+        """Service → of `neighbours`: bytes per request of ours, and of theirs; rows of `Slot.flows`: loops.staying."""
+        return {
+            m: (
+                np.array([n.size * n.mine for n in rows]),
+                np.array([n.size * n.its for n in rows]),
+                np.array([self.row[n.service] for n in rows], dtype=np.int64),
+            )
+            for m, rows in self.neighbours.items()
+        }
 
     @cached_property
     def targets(self) -> Mapping[str, float]:
@@ -163,26 +200,21 @@ class Ways:
     into: Array  # bytes per s that a node can take in at most: over its widest way from anywhere
     out: Array  # and send
 
-    within: dict[float, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
+    within: dict[float, Flags] = field(default_factory=dict, repr=False, compare=False)
 
-    def near(self, radius: float) -> tuple[int, ...]:
-        """Per domain, those at most `radius` (s) away, as the bits of an integer (`demand.pools`)."""
+    def near(self, radius: float) -> Flags:
+        """Whether two domains are at most `radius` (s) apart, domains × domains."""
         known = self.within.get(radius)
         if known is None:
             if len(self.within) >= RADII_KEPT:
                 self.within.clear()
-            self.within[radius] = known = demand.near(self.between, radius)
+            self.within[radius] = known = self.between <= radius
         return known
 
     def net(self, rows: Whole, columns: Whole, size: float) -> Array:
         """Eq. (1) for `size` bytes, rows × columns, s."""
         at = rows[:, None], columns[None, :]
         seconds: Array = self.delay[at] + size * self.per_byte[at]
-        return seconds
-
-    def each(self, sources: Whole, targets: Whole, size: float) -> Array:
-        """Eq. (1) from each source to the target beside it, as a column, s."""
-        seconds: Array = (self.delay[sources, targets] + size * self.per_byte[sources, targets])[:, None]
         return seconds
 
 

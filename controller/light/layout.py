@@ -15,68 +15,61 @@ least cost of each cluster (loops/search.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from controller.light import loops
-from controller.light.law import Array, Flags, Whole
+from controller.light.law import Array, Whole
+from controller.light.sites import Offers
+from controller.light.slot import Slot
+from controller.model import Light
 
 #: Changes that a first layout may make, each because it pays; later ones make one at most.
 ROUNDS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One service in one pool; by column unless said.
+class Layout:
+    """Of one pool. workers: by node; gains: why a voluntary change pays, node → sentence."""
 
-    rank: order of the names; domain: number of the cluster; costs: c_gv, s, clusters × columns; demand: λ_g, per s, by
-    cluster; current: workers of the instances that count, 0 for none; fixed: whose instance may not be closed or moved
-    now (not ready yet); room: most workers a node can take, its present ones included; keep and deploy: V price c_mt
-    and V price c_dp; delay: ν/w, cost units per second of delay; horizon: slots within which a change has to pay; last:
-    the service has no instance outside this pool, so one must stay.
+    workers: Mapping[str, int]
+    gains: Mapping[str, str]
+
+
+def arrange(
+    slot: Slot, m: Light, there: Offers, demand: Array, members: Whole, first: Whole, due: Whole, workers: Whole,
+    only: int, changes: Whole,
+) -> list[Layout]:  # fmt: skip
+    """Of the pools `due`: forced openings and closings, then at most `changes` that pay, then the workers are split.
+
+    demand: λ_g, per s, by cluster; members: clusters of all pools, each from `first`; workers: wanted, by pool; only:
+    the pool outside which there will be no instance, so that one must stay (−1: none); changes: of those due.
     """
-
-    rank: Whole
-    domain: Whole
-    costs: Array
-    demand: Array
-    current: Whole
-    fixed: Flags
-    room: Whole
-    keep: Array
-    deploy: Array
-    delay: float
-    workers: int
-    horizon: float
-    last: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Arrangement:
-    """workers per column; `gains`: why a voluntary change pays, column → sentence; short: workers without room."""
-
-    workers: Mapping[int, int]
-    gains: Mapping[int, str] = field(default_factory=dict)
-    short: int = 0
-
-
-def arrange(p: Problem, changes: int = 1) -> Arrangement:
-    """Forced openings and closings first, then at most `changes` voluntary ones, then the workers are split."""
-    nodes, given, opened, closed, gain, saved = loops.arranged(
-        p.costs, p.demand, p.current, p.fixed, p.room, p.domain, p.rank, p.keep, p.deploy, p.delay, p.horizon,
-        p.workers, p.last, changes,
+    p, found = slot.state.parameters, slot.index
+    price = p.V * found.price
+    at, given, begin, *changed = loops.arranged_each(
+        there.costs, demand, members, first, due, there.begin, there.columns, there.domain, there.current, there.fixed,
+        there.room, found.by_name, price, m.costs.keep, m.costs.deploy, p.delay_value / slot.state.budgets[m.name],
+        p.move_horizon, workers, only, changes,
     )  # fmt: skip
-    workers = dict(zip(nodes.tolist(), given.tolist(), strict=True))
-    gains = _gains(p, opened, closed, gain, saved) if opened >= 0 or closed >= 0 else {}
-    return Arrangement(workers, gains, max(0, p.workers - sum(workers.values())))
+    nodes = there.columns.tolist()
+    stands = list(zip([found.names[nodes[v]] for v in at.tolist()], given.tolist(), strict=True))
+    starts = begin.tolist()
+    layouts: list[Layout] = []
+    for k, (opened, closed, gain, saved) in enumerate(zip(*(x.tolist() for x in changed), strict=True)):
+        ends = [nodes[v] for v in (opened, closed) if v >= 0]
+        gains: dict[str, str] = {}
+        if ends:
+            total = float(demand[members[first[due[k]] : first[due[k] + 1]]].sum())
+            keep = [float(price[nodes[v]]) * m.costs.keep if v >= 0 else 0.0 for v in (opened, closed)]
+            sentence = _gain(saved / total if total > 0 else 0.0, keep[0] - keep[1], gain, p.move_horizon)
+            gains = dict.fromkeys([found.names[v] for v in ends], sentence)
+        layouts.append(Layout(dict(stands[starts[k] : starts[k + 1]]), gains))
+    return layouts
 
 
-def _gains(p: Problem, opened: int, closed: int, gain: float, saved: float) -> dict[int, str]:
-    """The sentence for both ends of a change. saved: request-seconds per s."""
-    total = float(p.demand.sum())
-    each = saved / total if total > 0 else 0.0
-    keep = (float(p.keep[opened]) if opened >= 0 else 0.0) - (float(p.keep[closed]) if closed >= 0 else 0.0)
-    sentence = (
+def _gain(each: float, keep: float, gain: float, horizon: float) -> str:
+    """Why a change pays. each: s saved per request; keep: more of V c_mt per slot; gain: cost units over `horizon`."""
+    return (
         f"{'saves' if each >= 0 else 'costs'} {1e3 * abs(each):.1f} ms per request and changes "
-        f"c_mt by {keep:+.2f} per slot: worth {gain:.2f} over {p.horizon:.0f} slots after c_dp"
+        f"c_mt by {keep:+.2f} per slot: worth {gain:.2f} over {horizon:.0f} slots after c_dp"
     )
-    return {v: sentence for v in (opened, closed) if v >= 0}

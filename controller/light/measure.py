@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import lru_cache
 
 from controller.light import budget, capacity, demand, queues
-from controller.light import law as laws
 from controller.light.index import index
 from controller.light.state import Asked, LightState
 from controller.model import Light, Model, Paths
@@ -28,25 +27,31 @@ Present = InstanceState
 
 
 def learn(model: Model, state: LightState, observation: Observation) -> LightState:
-    """Samples, virtual queues, adapted targets and demand rates brought up to `observation`."""
+    """Samples, virtual queues, adapted targets, demand rates and what was asked for brought up to `observation`."""
     slots = max(0.0, observation.now - state.now) / model.slot
-    state = _learn_services(model, state, observation)
-    state = _learn_waits(model, state, observation)
+    queues_, relaxed, rates = _waits(model, state, observation)
+    local, offered = state.local, state.offered
     if slots >= LEAST_SLOTS:
-        state = _learn_rates(model, state, observation, slots)
-    return replace(state, asked=_still_asked(model, state, observation))
+        local, offered = _demand(model, state, observation, slots)
+    asked = _still_asked(model, state, observation)
+    return replace(
+        state, samples=_samples(model, state, observation), queues=queues_, relaxed=relaxed, rates=rates, local=local,
+        offered=offered, asked=asked, leaving=_leaving(state, asked, observation),
+    )  # fmt: skip
 
 
-def _learn_services(model: Model, state: LightState, observation: Observation) -> LightState:
+def _samples(model: Model, state: LightState, observation: Observation) -> dict[str, tuple[float, ...]]:
     most = int(state.parameters.samples)
-    samples = {
+    return {
         m.name: (state.samples.get(m.name, ()) + tuple(observation.services.get(m.name, ())))[-most:]
         for m in model.light
     }
-    return replace(state, samples=samples)
 
 
-def _learn_waits(model: Model, state: LightState, observation: Observation) -> LightState:
+def _waits(
+    model: Model, state: LightState, observation: Observation
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """Virtual queues, adapted targets and violation rates."""
     z, relaxed, rates = dict(state.queues), dict(state.relaxed), dict(state.rates)
     targets = index(model).targets
     for m in model.light:
@@ -58,46 +63,52 @@ def _learn_waits(model: Model, state: LightState, observation: Observation) -> L
         z[m.name] = queues.advance(z[m.name], late, n, epsilon)
         rates[m.name] += n / (n + RATE_MEMORY) * (late / n - rates[m.name])
         relaxed[m.name] = queues.adapt(relaxed[m.name], rates[m.name], epsilon)
-    return replace(state, queues=z, relaxed=relaxed, rates=rates)
+    return z, relaxed, rates
 
 
-def _learn_rates(model: Model, state: LightState, observation: Observation, slots: float) -> LightState:
+def _demand(
+    model: Model, state: LightState, observation: Observation, slots: float
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Requests per s by service and cluster, and tasks per s by ingress and type."""
     weight = demand.weight(state.parameters.ewma_local, slots)
     share = weight / (slots * model.slot)
 
-    def learnt(old: Mapping[str, float], names: Sequence[str], counts: Sequence[int]) -> dict[str, float]:
-        return {g: (1.0 - weight) * old.get(g, 0.0) + share * n for g, n in zip(names, counts, strict=True)}
+    def learnt(
+        old: Mapping[str, float], row: str, names: Sequence[str], counts: Mapping[tuple[str, str], int]
+    ) -> dict[str, float]:
+        return {g: (1.0 - weight) * old.get(g, 0.0) + share * counts.get((row, g), 0) for g in names}
 
-    found = index(model)
-    domains, types = found.domains, tuple(n.name for n in model.tasks)
-    local = {
-        m.name: learnt(
-            state.local.get(m.name, {}), domains, [observation.arrivals.get((m.name, g), 0) for g in domains]
-        )
-        for m in model.light
-    }
+    domains, types = index(model).domains, [n.name for n in model.tasks]
+    local = {m.name: learnt(state.local.get(m.name, {}), m.name, domains, observation.arrivals) for m in model.light}
     offered = {
-        o.name: learnt(state.offered.get(o.name, {}), types, [observation.offered.get((o.name, n), 0) for n in types])
-        for o in model.ingresses
+        o.name: learnt(state.offered.get(o.name, {}), o.name, types, observation.offered) for o in model.ingresses
     }
-    return replace(state, local=local, offered=offered, now=observation.now)
+    return local, offered
 
 
 def pooled(
-    model: Model, state: LightState, service: str, pool: tuple[str, ...], observation: Observation, slots: float
-) -> float:
-    """Demand λ_G of a pool, per s, fast up and slow down; unchanged after too short a time.
+    model: Model,
+    state: LightState,
+    service: str,
+    pools: Mapping[str, Sequence[str]],
+    observed: Observation,
+    slots: float,
+) -> list[float]:
+    """Demand λ_G of the pools of a service, per s, fast up and slow down; unchanged after too short a time.
 
-    A pool not known yet (paths have changed) starts from its clusters' own demand.
+    pools: name → clusters. One not known yet (paths have changed) starts from its clusters' own demand.
     """
-    old = state.pooled.get(service, {}).get(pool_name(pool))
-    if old is None:
-        old = sum(state.local.get(service, {}).get(g, 0.0) for g in pool)
-    if slots < LEAST_SLOTS:
-        return old
-    counted = sum(observation.arrivals.get((service, g), 0) for g in pool)
-    p = state.parameters
-    return demand.smooth(old, counted / (slots * model.slot), slots, p.ewma_up, p.ewma_down)
+    past, local, p = state.pooled.get(service, {}), state.local[service], state.parameters
+    counted, seconds = observed.arrivals.get, slots * model.slot
+    up, down = demand.weight(p.ewma_up, slots), demand.weight(p.ewma_down, slots)
+    found: list[float] = []
+    for name, clusters in pools.items():
+        old = past[name] if name in past else sum([local[g] for g in clusters])
+        if slots >= LEAST_SLOTS:
+            new = sum([counted((service, g), 0) for g in clusters]) / seconds
+            old += (up if new > old else down) * (new - old)
+        found.append(old)
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -107,8 +118,8 @@ def pool_name(pool: tuple[str, ...]) -> str:
 
 def prior_mean(model: Model, m: Light, utilisation: float = 0.0) -> float:
     """x̄ before anything is measured, s: work × E of the law, at the nodes' mean 1/speed and a busy share u."""
-    slowness = sum(1.0 / v.speed for v in model.nodes) / len(model.nodes)
-    return m.work * laws.mean(m.law) * slowness * (1.0 + model.contention * utilisation**2)
+    found = index(model)
+    return found.means[m.name] * found.slowness * (1.0 + model.contention * utilisation**2)
 
 
 def rebuild(
@@ -118,7 +129,7 @@ def rebuild(
     tables = {m.name: _table(model, state, m, utilisation) for m in model.light}
     waits = budget.core_waits(model, core_rates(model, state), nodes)
     latency = budget.latencies(model, paths, nodes, waits, model.tasks)
-    return _with_budgets(model, replace(state, tables=tables, latency=latency))
+    return _budgeted(model, state, tables, latency)
 
 
 def renew(
@@ -130,15 +141,16 @@ def renew(
     """
     every = max(1, int(state.parameters.table_slots))
     due = [m for k, m in enumerate(model.light) if (slot - k) % every == 0]
-    if due:
-        state = replace(state, tables={**state.tables, **{m.name: _table(model, state, m) for m in due}})
     tasks = [n for k, n in enumerate(model.tasks) if (slot - k - len(model.light)) % every == 0]
+    tables, latency = state.tables, state.latency
+    if due:
+        tables = {**tables, **{m.name: _table(model, state, m) for m in due}}
     if tasks:
         nodes = {m: [i.node for i in found] for m, found in present.items()}
         waits = budget.core_waits(model, core_rates(model, state), nodes)
-        latency = {m: x for m, x in state.latency.items() if all(m != n.name for n in tasks)}
-        state = replace(state, latency=latency | budget.latencies(model, paths, nodes, waits, tasks))
-    return _with_budgets(model, state) if due or tasks else state
+        latency = {m: x for m, x in latency.items() if all(m != n.name for n in tasks)}
+        latency = latency | budget.latencies(model, paths, nodes, waits, tasks)
+    return _budgeted(model, state, tables, latency) if due or tasks else state
 
 
 def _table(model: Model, state: LightState, m: Light, utilisation: float = 0.0) -> capacity.Table:
@@ -147,9 +159,12 @@ def _table(model: Model, state: LightState, m: Light, utilisation: float = 0.0) 
     return capacity.table(state.samples.get(m.name, ()), m.law, mean, int(p.samples), p.z)
 
 
-def _with_budgets(model: Model, state: LightState) -> LightState:
-    means = {m: t.mean for m, t in state.tables.items()}
-    return replace(state, budgets=budget.shares(model, means, state.latency))
+def _budgeted(
+    model: Model, state: LightState, tables: Mapping[str, capacity.Table], latency: Mapping[str, float]
+) -> LightState:
+    """The state with these tables and latencies, and the budgets that follow from them."""
+    means = {m: t.mean for m, t in tables.items()}
+    return replace(state, tables=tables, latency=latency, budgets=budget.shares(model, means, latency))
 
 
 def core_rates(model: Model, state: LightState) -> dict[str, float]:
@@ -180,12 +195,12 @@ def present(model: Model, state: LightState, observation: Observation) -> dict[s
     return found
 
 
-def leaving(state: LightState, observation: Observation) -> dict[str, str]:
+def _leaving(state: LightState, asked: Mapping[str, Asked], observation: Observation) -> dict[str, str]:
     """Instances told to go that are still there. One whose replacement died before it took over stays after all."""
     if not state.leaving:
         return {}
     alive = {i.id for i in observation.instances if i.node not in observation.dead}
-    coming = alive | {id_ for id_, a in state.asked.items() if a.node not in observation.dead}
+    coming = alive | {id_ for id_, a in asked.items() if a.node not in observation.dead}
     return {i: by for i, by in state.leaving.items() if i in alive and (by == "" or by in coming)}
 
 

@@ -33,7 +33,7 @@ class Field:
     """Nodes looked at for one service, of all clusters. columns: nodes; the rest by column, but for `places`.
 
     room: most workers; current: workers now; fixed: not to be closed; after: s of service and of what comes next;
-    places: room by cluster; ends, homes, shares: of `senders`; mine, theirs: of `Slot.around`.
+    places: room by cluster; ends, homes, shares: of `senders`.
     """
 
     columns: Whole
@@ -46,19 +46,21 @@ class Field:
     ends: Whole
     homes: Whole
     shares: Array
-    mine: Array
-    theirs: Array
 
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """The columns of one pool. room: workers, links counted; costs: c_gv, s, its clusters × columns."""
+    """The columns of some pools, pool by pool: where each pool's begin and the last end is `begin`.
+
+    room: workers, links counted; costs: c_gv, s, each pool's clusters × columns, one table after another.
+    """
 
     columns: Whole
     domain: Whole
     room: Whole
     current: Whole
     fixed: Flags
+    begin: Whole
     costs: Array
 
 
@@ -66,14 +68,12 @@ def field_of(slot: Slot, m: Light) -> Field:
     """Nodes worth looking at: those with an instance, and of each cluster the fastest that can take one."""
     found = slot.index
     columns, domain, room, current, fixed, served, places = loops.candidates(
-        *slot.stand(m.name), slot.alive, slot.cpu, slot.memory, slot.light_cpu, found.speed, found.domain,
+        *slot.stand[m.name][:3], slot.alive, slot.cpu, slot.memory, slot.light_cpu, found.speed, found.domain,
         found.by_name, m.cpu, m.memory, found.means[m.name], found.model.contention, len(found.domains), CANDIDATES,
         MOST_WORKERS,
     )  # fmt: skip
-    return Field(
-        columns, domain, room, current, fixed, served + onward(slot, m, columns), places, *senders(slot, m),
-        *slot.around(m.name),
-    )  # fmt: skip
+    after = served + onward(slot, m, columns)
+    return Field(columns, domain, room, current, fixed, after, places, *senders(slot, m))
 
 
 def senders(slot: Slot, m: Light) -> tuple[Whole, Whole, Array]:
@@ -93,28 +93,31 @@ def senders(slot: Slot, m: Light) -> tuple[Whole, Whole, Array]:
 
 def _flow(slot: Slot, service: str) -> Array:
     """Requests per s by node: as decided, or of a service whose turn is to come, as its workers stand now."""
-    known = slot.flows.get(service)
-    if known is not None:
-        return known
-    at, now, _ = slot.stand(service)
-    workers = by_node(at, np.maximum(1, now), len(slot.cpu))
+    if service in slot.decided:
+        flow: Array = slot.flows[slot.index.row[service]]
+        return flow
+    stand = slot.stand[service]
+    workers = by_node(stand.at, np.maximum(1, stand.workers), len(slot.cpu))
     total = workers.sum()
     return workers * (sum(slot.state.local[service].values()) / total) if total > 0 else workers
 
 
-def offers(slot: Slot, m: Light, field: Field, rows: Whole, workers: int, rate: float) -> Offers:
-    """What the clusters `rows` offer to `workers` for `rate` requests per s: room, and c_gv of eq. (26).
+def offers(
+    slot: Slot, m: Light, field: Field, members: Whole, first: Whole, due: Whole, workers: Whole, rates: Array
+) -> Offers:
+    """What the pools `due` offer to their workers for their requests per s: room, and c_gv of eq. (26).
 
-    A sender fills the nearest and fastest instance before it goes elsewhere, so a worker's traffic is counted at a
-    utilisation of BUSY, or at its even share of `rate` if that is more. What stays on a node fills no link, eq. (49).
+    members: clusters of all pools, each from `first`; workers, rates: by pool. A sender fills the nearest and fastest
+    instance before it goes elsewhere, so a worker's traffic is counted at a utilisation of BUSY, or at its even share
+    of the rate if that is more. What stays on a node fills no link, eq. (49).
     """
     found, ways = slot.index, slot.ways
     return Offers(
         *loops.offers(
-            field.columns, field.domain, field.room, field.current, field.fixed, field.after, rows,
-            field.ends, field.homes, field.shares, ways.delay, ways.per_byte, slot.into, ways.into, slot.out, ways.out,
-            field.mine, field.theirs, found.edges[m.name][0], found.sent[m.name], rate,
-            BUSY / slot.state.tables[m.name].mean, slot.state.parameters.link_share, HELD, workers, STRETCHES, NO_PATH,
+            field.columns, field.domain, field.room, field.current, field.fixed, field.after, members, first, due,
+            rates, workers, field.ends, field.homes, field.shares, ways.delay, ways.per_byte, slot.into, ways.into,
+            slot.out, ways.out, *found.around[m.name], slot.flows, found.edges[m.name][0], found.sent[m.name],
+            BUSY / slot.state.tables[m.name].mean, slot.state.parameters.link_share, HELD, STRETCHES, NO_PATH,
         )
     )  # fmt: skip
 
@@ -128,5 +131,5 @@ def onward(slot: Slot, m: Light, nodes: Whole) -> Array:
                 seconds, ways.delay, ways.per_byte, nodes, len(slot.cpu), slot.weights, size, share, NO_PATH
             )  # fmt: skip
         elif slot.present.get(to):
-            loops.add_nearest(seconds, ways.delay, ways.per_byte, nodes, slot.stand(to)[0], size, share, NO_PATH)
+            loops.add_nearest(seconds, ways.delay, ways.per_byte, nodes, slot.stand[to].at, size, share, NO_PATH)
     return seconds

@@ -8,36 +8,25 @@ i(p): instances it takes at the least, 1 for p = 1 and 2 above (two clusters).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from controller.light import loops
 from controller.light.capacity import Table
+from controller.light.law import Array
 from controller.model import Costs
 
 #: Weight of exceeding ε̃, in cost units.
 PENALTY = 1e3
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Workers p, their predicted violation probability ψ(p), the objective's value; short: ε̃ is out of reach."""
-
-    p: int
-    psi: float
-    objective: float
-    short: bool
+def by_mean_rate(capacity: Table, demands: Array, utilisation: float, limit: int) -> list[tuple[int, float]]:
+    """The fewest workers whose mean rate carries each demand at `utilisation`, with ψ = 0: no tail, no budget."""
+    least = [math.ceil(a / utilisation - 1e-9) for a in (demands * capacity.mean).tolist()]
+    return [(min(max(1, p), max(1, limit)), 0.0) for p in least]
 
 
-def by_mean_rate(capacity: Table, demand: float, utilisation: float, limit: int) -> Size:
-    """The fewest workers whose mean rate carries the demand at `utilisation`: no tail, no budget."""
-    a = demand * capacity.mean
-    p = max(1, math.ceil(a / utilisation - 1e-9))
-    return Size(min(p, max(1, limit)), 0.0, 0.0, p > limit)
-
-
-def size(
+def sizes(
     capacity: Table,
-    demand: float,
+    demands: Array,
     budget: float,
     costs: Costs,
     z: float,
@@ -45,10 +34,10 @@ def size(
     limit: int,
     v: float = 1.0,
     z0: float = 1.0,
-) -> Size:
-    """The best p in 1 … limit for demand λ_G (per s) and budget w (s). limit < 1 is taken as 1."""
-    p, psi, objective = loops.sized(
-        *capacity.arrays, capacity.mean, demand, budget, v, costs.keep, costs.parallel, (z0 + z) * demand, relaxed,
-        PENALTY, max(1, limit),
+) -> list[tuple[int, float]]:
+    """The best p in 1 … limit and its ψ(p), for each demand λ_G (per s) and budget w (s). limit < 1 is taken as 1."""
+    p, psi = loops.sizes(
+        *capacity.arrays, capacity.mean, demands, budget, v, costs.keep, costs.parallel, z0 + z, relaxed, PENALTY,
+        max(1, limit),
     )  # fmt: skip
-    return Size(p, psi, objective, psi > relaxed)
+    return list(zip(p.tolist(), psi.tolist(), strict=True))

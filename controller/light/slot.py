@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, chain
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,13 +21,22 @@ from controller.observation import Observation
 NONE: frozenset[str] = frozenset()
 
 
+class Stand(NamedTuple):
+    """Of the present instances of a service, in their order: position of the node, workers, ready, requests there."""
+
+    at: Whole
+    workers: Whole
+    ready: Flags
+    backlog: Whole
+
+
 @dataclass(slots=True)
 class Slot:
     """Working values of one step, by node in the order of the model.
 
     cpu, memory: what is free (nothing on a dead node); light_cpu: what core services leave of the CPU; into, out: bytes
-    per s over the node's link for the services decided so far, and flows: their requests per s by node; weights:
-    offered tasks per ingress; leaving: services with an instance on its way out.
+    per s over the node's link for the services decided so far, and flows: their requests per s, services × nodes (none
+    of the others); weights: offered tasks per ingress; leaving: services with an instance on its way out.
     """
 
     index: Index
@@ -44,32 +55,18 @@ class Slot:
     leaving: frozenset[str]
     slots: float
     fresh: bool
-    flows: dict[str, Array] = field(default_factory=dict)
-    standing: dict[str, tuple[Whole, Whole, Flags]] = field(default_factory=dict)  # of `stand`, once asked for
-
-    def stand(self, service: str) -> tuple[Whole, Whole, Flags]:
-        """Of the present instances of a service, in their order: position of the node, workers, whether ready."""
-        found = self.standing.get(service)
-        if found is None:
-            position, there = self.index.position, self.present[service]
-            self.standing[service] = found = (
-                np.array([position[i.node] for i in there], dtype=np.int64),
-                np.array([i.workers for i in there], dtype=np.int64),
-                np.array([i.ready for i in there], dtype=bool),
-            )
-        return found
-
-    def around(self, service: str) -> tuple[Array, Array]:
-        """`mine` and `theirs` of loops.staying: of the neighbours whose flows are known."""
-        rows = [(n, self.flows[n.service]) for n in self.index.neighbours[service] if n.service in self.flows]
-        theirs = np.array([(n.size * n.its) * flow for n, flow in rows]).reshape(len(rows), len(self.cpu))
-        return np.array([n.size * n.mine for n, _ in rows]), theirs
+    stand: Mapping[str, Stand]
+    flows: Array
+    decided: set[str] = field(default_factory=set)
 
     def serve(self, service: str, flow: Array) -> None:
         """The service gets `flow` requests per s by node; what stays on a node does not cross its link, eq. (49)."""
-        size, sent = self.index.edges[service][0], self.index.sent[service]
-        loops.carry(self.into, self.out, flow, *self.around(service), size, sent)
-        self.flows[service] = flow
+        found = self.index
+        loops.carry(
+            self.into, self.out, flow, *found.around[service], self.flows, found.edges[service][0], found.sent[service]
+        )
+        self.flows[found.row[service]] = flow
+        self.decided.add(service)
 
 
 def open_slot(
@@ -103,10 +100,25 @@ def open_slot(
     gone = frozenset(i.service for i in observation.instances if i.id in state.leaving) if state.leaving else NONE
     slot = Slot(
         found, net, state, observation, paths, present, free_cpu, free_memory, left,
-        np.zeros(len(left)), np.zeros(len(left)), alive, weights, gone, slots, fresh,
+        np.zeros(len(left)), np.zeros(len(left)), alive, weights, gone, slots, fresh, _stands(found, present),
+        np.zeros((len(needs), len(left))),
     )  # fmt: skip
     _core_traffic(slot)
     return slot
+
+
+def _stands(found: Index, present: Mapping[str, Sequence[Present]]) -> dict[str, Stand]:
+    """Of every service: cut from arrays over all instances, which take no longer than those of one service."""
+    there = list(chain.from_iterable(present.values()))
+    at = np.array([found.position[i.node] for i in there], dtype=np.int64)
+    workers = np.array([i.workers for i in there], dtype=np.int64)
+    ready = np.array([i.ready for i in there], dtype=bool)
+    backlog = np.array([i.backlog for i in there], dtype=np.int64)
+    ends = list(accumulate(map(len, present.values()), initial=0))
+    return {
+        m: Stand(at[a:b], workers[a:b], ready[a:b], backlog[a:b])
+        for m, a, b in zip(present, ends, ends[1:], strict=False)
+    }
 
 
 def _users(state: LightState, observation: Observation) -> Iterator[tuple[str, str, int]]:
@@ -132,7 +144,7 @@ def _core_traffic(slot: Slot) -> None:
     found = slot.index
     rates = measure.core_rates(found.model, slot.state)
     for m in found.model.core:
-        hosts = slot.stand(m.name)[0]
+        hosts = slot.stand[m.name].at
         speed = found.speed[hosts]
         requests = rates[m.name] * speed / speed.sum()
         slot.serve(m.name, by_node(hosts, requests, len(found.speed)))
@@ -145,6 +157,8 @@ def take(slot: Slot, m: Light, want: Wanted) -> None:
     position = slot.index.position
     at = np.array([position[v] for v in want.workers], dtype=np.int64)
     workers = np.array(list(want.workers.values()), dtype=np.int64)
-    there, now, _ = slot.stand(m.name)
+    stand = slot.stand[m.name]
     requests = sum(slot.state.local[m.name].values())
-    slot.serve(m.name, loops.take(slot.cpu, slot.memory, at, workers, there, now, requests, m.cpu, m.memory))
+    slot.serve(
+        m.name, loops.take(slot.cpu, slot.memory, at, workers, stand.at, stand.workers, requests, m.cpu, m.memory)
+    )

@@ -6,12 +6,15 @@ hold numbers of nodes, clusters (their places in `Index.domains`) and columns (c
 """
 
 from controller.light.loops.compiled import Compiled
+from controller.light.loops.groups import pools
 from controller.light.loops.places import add_nearest, add_return, candidates, carry, offers, senders, take
-from controller.light.loops.search import arranged
-from controller.light.loops.workers import exceeding, exponent, sized
+from controller.light.loops.search import arranged_each
+from controller.light.loops.stages import nearest, reach, serve
+from controller.light.loops.workers import exceeding, exponent, sized, sizes
 
 _ALL: tuple[Compiled, ...] = (  # type: ignore[type-arg]
-    candidates, add_nearest, add_return, carry, offers, senders, take, arranged, exponent, exceeding, sized,
+    candidates, add_nearest, add_return, carry, offers, senders, take, pools, arranged_each, exponent, exceeding,
+    nearest, reach, serve, sized, sizes,
 )  # fmt: skip
 
 
@@ -24,14 +27,19 @@ def ready() -> None:
 __all__ = [
     "add_nearest",
     "add_return",
-    "arranged",
+    "arranged_each",
     "candidates",
     "carry",
     "exceeding",
     "exponent",
+    "nearest",
     "offers",
+    "pools",
+    "reach",
     "ready",
     "senders",
+    "serve",
     "sized",
+    "sizes",
     "take",
 ]

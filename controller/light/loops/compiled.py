@@ -9,7 +9,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
-FLOATS, TABLE, WHOLES, TRUTHS = "float64[::1]", "float64[:, ::1]", "int64[::1]", "boolean[::1]"
+FLOATS, TABLE, WHOLES = "float64[::1]", "float64[:, ::1]", "int64[::1]"
+TRUTHS, FLAGS = "boolean[::1]", "boolean[:, ::1]"
 
 
 def several(*types: str) -> str:

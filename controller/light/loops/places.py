@@ -107,36 +107,39 @@ def add_return(
         seconds[k] += share * mean / total
 
 
-@compiled("float64", FLOATS, TABLE, "int64", "float64")
-def staying(mine: Array, theirs: Array, v: int, requests: float) -> float:
+@compiled("float64", FLOATS, FLOATS, WHOLES, TABLE, "int64", "float64")
+def staying(mine: Array, its: Array, rows: Whole, flows: Array, v: int, requests: float) -> float:
     """Bytes per s that `requests` per s on node v exchange with neighbours there, eq. (49): as much as both have.
 
-    mine: bytes per request with each neighbour; theirs: bytes per s that it has for us, neighbours × nodes.
+    By neighbour: mine, its: bytes per request of ours, and of its; rows: of `flows`, requests per s of services by
+    node.
     """
     total = 0.0
     for k in range(len(mine)):
-        total += min(mine[k] * requests, theirs[k, v])
+        total += min(mine[k] * requests, its[k] * flows[rows[k], v])
     return total
 
 
-@compiled("void", FLOATS, FLOATS, FLOATS, FLOATS, TABLE, "float64", "float64")
-def carry(into: Array, out: Array, flow: Array, mine: Array, theirs: Array, size: float, sent: float) -> None:
+@compiled("void", FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, WHOLES, TABLE, "float64", "float64")
+def carry(
+    into: Array, out: Array, flow: Array, mine: Array, its: Array, rows: Whole, flows: Array, size: float, sent: float
+) -> None:
     """Adds to the links of nodes, bytes per s, what `flow` requests per s bring and send but for what stays there."""
     for v in range(len(flow)):
         if flow[v] > 0.0:
-            home = staying(mine, theirs, v, flow[v])
+            home = staying(mine, its, rows, flows, v, flow[v])
             into[v] += flow[v] * size - home
             out[v] += flow[v] * sent - home
 
 
 @compiled(
     TABLE, TABLE, TABLE, WHOLES, WHOLES, FLOATS, "int64", WHOLES, "float64", FLOATS, FLOATS, FLOATS, FLOATS, FLOATS,
-    FLOATS, TABLE, "float64", "float64", "float64",
+    FLOATS, FLOATS, WHOLES, TABLE, "float64", "float64", "float64",
 )  # fmt: skip
 def priced(
     delay: Array, per_byte: Array, sources: Whole, rows: Whole, shares: Array, clusters: int, nodes: Whole, size: float,
-    after: Array, into: Array, wide_in: Array, out: Array, wide_out: Array, mine: Array, theirs: Array, sent: float,
-    rate: float, most: float,
+    after: Array, into: Array, wide_in: Array, out: Array, wide_out: Array, mine: Array, its: Array, beside: Whole,
+    flows: Array, sent: float, rate: float, most: float,
 ) -> Array:  # fmt: skip
     """c_gv of eq. (26), s, clusters × nodes: way in (at most `most`), `after` it, eq. (50) for the node's link.
 
@@ -147,7 +150,7 @@ def priced(
     found = np.empty((clusters, len(nodes)))
     for j in range(len(nodes)):
         v = nodes[j]
-        home = staying(mine, theirs, v, rate)
+        home = staying(mine, its, beside, flows, v, rate)
         busy = max(0.0, min(0.95, (into[v] + rate * size - home) / wide_in[v]))
         wait = size / wide_in[v] * (1.0 / (1.0 - busy) ** 2 - 1.0)
         busy = max(0.0, min(0.95, (out[v] + rate * sent - home) / wide_out[v]))
@@ -161,12 +164,13 @@ def priced(
 
 
 @compiled(
-    WHOLES, WHOLES, WHOLES, WHOLES, FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, TABLE, "float64", "float64", "float64",
-    "float64", "float64", "int64", FLOATS,
+    WHOLES, WHOLES, WHOLES, WHOLES, FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, WHOLES, TABLE, "float64",
+    "float64", "float64", "float64", "float64", "int64", FLOATS,
 )  # fmt: skip
 def roomy(
     nodes: Whole, fits: Whole, now: Whole, into: Array, wide_in: Array, out: Array, wide_out: Array, mine: Array,
-    theirs: Array, size: float, sent: float, each: float, share: float, held: float, workers: int, stretches: Array,
+    its: Array, beside: Whole, flows: Array, size: float, sent: float, each: float, share: float, held: float,
+    workers: int, stretches: Array,
 ) -> Whole:  # fmt: skip
     """Workers per column that its node's link has room for up to `share` of it, at most `fits`.
 
@@ -184,7 +188,7 @@ def roomy(
             n = fits[j]
             while n > 0:  # from the top: a few may not fit where more do, who take a neighbour's bytes off a full link
                 requests = each * n
-                home = staying(mine, theirs, v, requests)
+                home = staying(mine, its, beside, flows, v, requests)
                 if requests * size - home <= free_in and requests * sent - home <= free_out:
                     break
                 n -= 1
@@ -217,43 +221,76 @@ def senders(sent: Array, others: float, domain: Whole, representatives: Whole) -
     return ends, homes, shares
 
 
+@compiled(several(WHOLES, WHOLES), WHOLES, WHOLES, "int64")
+def by_pool(clusters: Whole, pool: Whole, pools: int) -> tuple[Whole, Whole]:
+    """Places in `clusters` whose pool is one of `pools`, pool by pool; and where each begins and the last ends.
+
+    pool: by cluster, −1 for none.
+    """
+    first = np.zeros(pools + 1, np.int64)
+    for g in clusters:
+        if pool[g] >= 0:
+            first[pool[g] + 1] += 1
+    first = np.cumsum(first)
+    found, end = np.empty(first[pools], np.int64), first.copy()
+    for i in range(len(clusters)):
+        k = pool[clusters[i]]
+        if k >= 0:
+            found[end[k]] = i
+            end[k] += 1
+    return found, first
+
+
 @compiled(
-    several(WHOLES, WHOLES, WHOLES, WHOLES, TRUTHS, TABLE), WHOLES, WHOLES, WHOLES, WHOLES, TRUTHS, FLOATS, WHOLES,
-    WHOLES, WHOLES, FLOATS, TABLE, TABLE, FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, TABLE, "float64", "float64",
-    "float64", "float64", "float64", "float64", "int64", FLOATS, "float64",
+    several(WHOLES, WHOLES, WHOLES, WHOLES, TRUTHS, WHOLES, FLOATS), WHOLES, WHOLES, WHOLES, WHOLES, TRUTHS, FLOATS,
+    WHOLES, WHOLES, WHOLES, FLOATS, WHOLES, WHOLES, WHOLES, FLOATS, TABLE, TABLE, FLOATS, FLOATS, FLOATS, FLOATS,
+    FLOATS, FLOATS, WHOLES, TABLE, "float64", "float64", "float64", "float64", "float64", FLOATS, "float64",
 )  # fmt: skip
 def offers(
-    columns: Whole, domain: Whole, room: Whole, current: Whole, fixed: Flags, after: Array, rows: Whole, sources: Whole,
-    homes: Whole, shares: Array, delay: Array, per_byte: Array, into: Array, wide_in: Array, out: Array,
-    wide_out: Array, mine: Array, theirs: Array, size: float, sent: float, rate: float, busy: float, share: float,
-    held: float, workers: int, stretches: Array, no_path: float,
-) -> tuple[Whole, Whole, Whole, Whole, Flags, Array]:  # fmt: skip
-    """The columns in the clusters `rows`: node, cluster, room, workers now, fixed, and what requests cost there.
+    columns: Whole, domain: Whole, room: Whole, current: Whole, fixed: Flags, after: Array, members: Whole,
+    first: Whole, due: Whole, rates: Array, workers: Whole, sources: Whole, homes: Whole, shares: Array, delay: Array,
+    per_byte: Array, into: Array, wide_in: Array, out: Array, wide_out: Array, mine: Array, its: Array, beside: Whole,
+    flows: Array, size: float, sent: float, busy: float, share: float, held: float, stretches: Array, no_path: float,
+) -> tuple[Whole, Whole, Whole, Whole, Flags, Whole, Array]:  # fmt: skip
+    """The columns of the pools `due`, pool by pool: node, cluster, room, workers now, fixed; what requests cost there.
 
-    By column: node, cluster, room, workers now, fixed, s of service and of what follows. sources: endpoints that send,
-    one at least for every cluster, with the cluster (homes) and their share of its requests. delay, per_byte: of eq.
-    (1), by endpoint. By node: bytes per s into and out of it already (into, out) and that fit (wide_in, wide_out).
-    mine, theirs: of `staying`. size, sent: bytes in and out of a request; rate: of the pool, per s; workers: wanted.
+    By column: node, cluster, room, workers now, fixed, s of service and of what follows. members: clusters of all
+    pools, one after another, each from `first`; rates: per s, and workers: wanted, by pool. sources: endpoints that
+    send, one at least for every cluster, with the cluster (homes) and their share of its requests. delay, per_byte: of
+    eq. (1), by endpoint. By node: bytes per s into and out of it already (into, out) and that fit (wide_in, wide_out).
+    mine, its, beside, flows: of `staying`. size, sent: bytes in and out of a request.
 
-    Room is what CPU and memory leave (`room`) and `roomy`, a worker asked `busy` times per s, or its even share of
-    `rate` if that is more. Costs are `priced`.
+    Room is what CPU and memory leave (`room`) and `roomy`, a worker asked `busy` times per s, or its even share of its
+    pool's rate if that is more. Costs are `priced`, one pool's table after another. Before them comes where the columns
+    of each pool begin and the last end.
     """
-    row = np.full(homes.max() + 1, -1)
-    row[rows] = np.arange(len(rows))
-    own = np.flatnonzero(row[domain] >= 0)
-    nodes, fits, now = columns[own], room[own], current[own]
-    if workers > 0 and rate > 0.0:
-        each = max(rate / workers, busy)
-        fits = roomy(
-            nodes, fits, now, into, wide_in, out, wide_out, mine, theirs, size, sent, each, share, held, workers,
-            stretches,
+    n, clusters, cells = len(due), len(members), 0
+    pool, row = np.full(clusters, -1), np.zeros(clusters, np.int64)
+    for k in range(n):
+        for i in range(first[due[k]], first[due[k] + 1]):
+            pool[members[i]], row[members[i]] = k, i - first[due[k]]
+    own, begin = by_pool(domain, pool, n)
+    ours, sender = by_pool(homes, pool, n)
+    nodes, fits, now, later = columns[own], room[own], current[own], after[own]
+    ends, rows, parts = sources[ours], row[homes[ours]], shares[ours]
+    for k in range(n):
+        cells += (first[due[k] + 1] - first[due[k]]) * (begin[k + 1] - begin[k])
+    costs, done = np.empty(cells), 0
+    for k in range(n):
+        a, b, i, j = begin[k], begin[k + 1], sender[k], sender[k + 1]
+        rate, wanted, height = rates[due[k]], workers[due[k]], first[due[k] + 1] - first[due[k]]
+        if wanted > 0 and rate > 0.0:
+            fits[a:b] = roomy(
+                nodes[a:b], fits[a:b], now[a:b], into, wide_in, out, wide_out, mine, its, beside, flows, size, sent,
+                max(rate / wanted, busy), share, held, wanted, stretches,
+            )  # fmt: skip
+        found = priced(
+            delay, per_byte, ends[i:j], rows[i:j], parts[i:j], height, nodes[a:b], size, later[a:b], into, wide_in,
+            out, wide_out, mine, its, beside, flows, sent, rate / max(1, wanted), no_path,
         )  # fmt: skip
-    ours = np.flatnonzero(row[homes] >= 0)
-    costs = priced(
-        delay, per_byte, sources[ours], row[homes[ours]], shares[ours], len(rows), nodes, size, after[own], into,
-        wide_in, out, wide_out, mine, theirs, sent, rate / max(1, workers), no_path,
-    )  # fmt: skip
-    return nodes, domain[own], fits, now, fixed[own], costs
+        costs[done : done + found.size] = found.ravel()
+        done += found.size
+    return nodes, domain[own], fits, now, fixed[own], begin, costs
 
 
 @compiled(

@@ -307,3 +307,42 @@ def arranged(
     if not n:
         return own, none, opened, closed, gain, saved
     return own, split(own, costs, demand, current, room, workers), opened, closed, gain, saved
+
+
+@compiled(
+    several(WHOLES, WHOLES, WHOLES, WHOLES, WHOLES, FLOATS, FLOATS), FLOATS, FLOATS, WHOLES, WHOLES, WHOLES, WHOLES,
+    WHOLES, WHOLES, WHOLES, TRUTHS, WHOLES, WHOLES, FLOATS, "float64", "float64", "float64", "float64", WHOLES, "int64",
+    WHOLES,
+)  # fmt: skip
+def arranged_each(
+    costs: Array, demand: Array, members: Whole, first: Whole, due: Whole, begin: Whole, nodes: Whole, domain: Whole,
+    current: Whole, fixed: Flags, room: Whole, rank: Whole, price: Array, keep: float, deploy: float, delay: float,
+    horizon: float, workers: Whole, only: int, changes: Whole,
+) -> tuple[Whole, Whole, Whole, Whole, Whole, Array, Array]:  # fmt: skip
+    """`arranged` of the pools `due`; no changes but the forced ones where some instance is fixed: it is not ready yet.
+
+    members: clusters of all pools, each from `first`; columns of those due: from `begin`; costs: their tables, one
+    after another. By node: rank, price; keep, deploy: at price 1; demand: by cluster; workers: by pool; only: the pool
+    outside which no instance will be (−1: none); changes: of those due. Returns the columns with an instance and their
+    workers, pool by pool, and where each pool's begin and the last end; then the changes.
+    """
+    n, done, tables = len(due), 0, 0
+    keeps, deploys, ranks = price[nodes] * keep, price[nodes] * deploy, rank[nodes]
+    at, given, start = np.empty(len(room), np.int64), np.empty(len(room), np.int64), np.zeros(n + 1, np.int64)
+    opened, closed, gain, saved = np.full(n, -1), np.full(n, -1), np.empty(n), np.empty(n)
+    for k in range(n):
+        own, a, b = members[first[due[k]] : first[due[k] + 1]], begin[k], begin[k + 1]
+        table = costs[tables : tables + len(own) * (b - a)].reshape((len(own), b - a))
+        tables += table.size
+        mine, each, new, old, gain[k], saved[k] = arranged(
+            table, demand[own], current[a:b], fixed[a:b], room[a:b], domain[a:b], ranks[a:b], keeps[a:b], deploys[a:b],
+            delay, horizon, workers[due[k]], due[k] == only, 0 if fixed[a:b].any() else changes[k],
+        )  # fmt: skip
+        end = done + len(mine)
+        at[done:end], given[done:end], done = a + mine, each, end
+        start[k + 1] = done
+        if new >= 0:
+            opened[k] = a + new
+        if old >= 0:
+            closed[k] = a + old
+    return at[:done], given[:done], start, opened, closed, gain, saved

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-from controller.light.law import Array
-from controller.light.loops.compiled import FLOATS, compiled, several
+import numpy as np
+
+from controller.light.law import Array, Whole
+from controller.light.loops.compiled import FLOATS, WHOLES, compiled, several
 
 
 @compiled("float64", FLOATS, FLOATS, "float64")
@@ -72,3 +74,20 @@ def sized(
         if objective < least:
             best, best_psi, least = p, psi, objective
     return best, best_psi, least
+
+
+@compiled(
+    several(WHOLES, FLOATS), FLOATS, FLOATS, "float64", FLOATS, "float64", "float64", "float64", "float64", "float64",
+    "float64", "float64", "int64",
+)  # fmt: skip
+def sizes(
+    known: Array, u: Array, mean: float, demands: Array, budget: float, v: float, keep: float, parallel: float,
+    violation: float, relaxed: float, penalty: float, limit: int,
+) -> tuple[Whole, Array]:  # fmt: skip
+    """(p, ψ(p)) of `sized` for each of the demands. violation: z₀ + Z."""
+    best, psi = np.empty(len(demands), np.int64), np.empty(len(demands))
+    for k in range(len(demands)):
+        best[k], psi[k], _ = sized(
+            known, u, mean, demands[k], budget, v, keep, parallel, violation * demands[k], relaxed, penalty, limit
+        )
+    return best, psi

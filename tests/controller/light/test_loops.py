@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from controller.light import layout
 from controller.light.capacity import table
 from controller.light.index import NO_PATH
-from controller.light.loops import places, search, workers
+from controller.light.loops import groups, places, search, stages, workers
 from controller.light.loops.compiled import Compiled
 from controller.model import Law
 
@@ -37,12 +36,31 @@ def several(result):
     return result if isinstance(result, tuple) else (result,)
 
 
-def problem(seed: int) -> tuple[layout.Problem, np.ndarray]:
+@dataclass(frozen=True)
+class Problem:
+    """Arguments of `search.arranged`."""
+
+    costs: np.ndarray
+    demand: np.ndarray
+    current: np.ndarray
+    fixed: np.ndarray
+    room: np.ndarray
+    domain: np.ndarray
+    rank: np.ndarray
+    keep: np.ndarray
+    deploy: np.ndarray
+    delay: float
+    horizon: float
+    workers: int
+    last: bool = True
+
+
+def problem(seed: int) -> tuple[Problem, np.ndarray]:
     """A pool of 3 clusters and 8 columns, some with an instance. Few values, so that gains are often equal."""
     rng = dice(seed)
     n = 8
     current = rng.integers(0, 3, n) * (rng.random(n) < 0.5)
-    p = layout.Problem(
+    p = Problem(
         rank=rng.permutation(n), domain=rng.integers(0, 3, n), costs=rng.integers(1, 6, (3, n)) / 100.0,
         demand=rng.integers(0, 4, 3) * 1.0, current=current, fixed=rng.random(n) < 0.2,
         room=np.maximum(current, rng.integers(0, 4, n)), keep=rng.integers(1, 3, n) * 1.0,
@@ -52,21 +70,21 @@ def problem(seed: int) -> tuple[layout.Problem, np.ndarray]:
     return p, np.flatnonzero(current) if current.any() else np.array([p.room.argmax()])
 
 
-def delay(p: layout.Problem, chosen) -> float:
+def delay(p: Problem, chosen) -> float:
     """Σ_g λ_g min_v c_gv: request-seconds per second."""
     return float(p.demand @ p.costs[:, list(chosen)].min(axis=1))
 
 
-def value(p: layout.Problem, chosen) -> float:
+def value(p: Problem, chosen) -> float:
     """J(S) of eq. (26), per slot."""
     return float(p.keep[list(chosen)].sum()) + p.delay * delay(p, chosen)
 
 
-def clusters_wanted(p: layout.Problem) -> int:
+def clusters_wanted(p: Problem) -> int:
     return min(2, len(set(p.domain[p.room >= 1].tolist())), max(1, p.workers))
 
 
-def feasible(p: layout.Problem, chosen) -> bool:
+def feasible(p: Problem, chosen) -> bool:
     """Room for all workers, at most one instance per worker, clusters spread."""
     if not len(chosen) or len(chosen) > max(1, p.workers) or p.room[list(chosen)].sum() < p.workers:
         return False
@@ -77,7 +95,7 @@ def after(chosen, new: int, old: int) -> list[int]:
     return [v for v in chosen if v != old] + ([new] if new >= 0 else [])
 
 
-def best_change(p: layout.Problem, mine: np.ndarray, free: np.ndarray | None = None, loop=search.best_change):
+def best_change(p: Problem, mine: np.ndarray, free: np.ndarray | None = None, loop=search.best_change):
     if free is None:
         free = np.array([v for v in range(len(p.room)) if p.room[v] >= 1 and v not in mine], dtype=np.int64)
     return loop(
@@ -86,14 +104,14 @@ def best_change(p: layout.Problem, mine: np.ndarray, free: np.ndarray | None = N
     )  # fmt: skip
 
 
-def arranged(p: layout.Problem, changes: int):
+def arranged(p: Problem, changes: int):
     return both(
         search.arranged, p.costs, p.demand, p.current, p.fixed, p.room, p.domain, p.rank, p.keep, p.deploy, p.delay,
         p.horizon, p.workers, p.last, changes,
     )  # fmt: skip
 
 
-def by_definition(p: layout.Problem, chosen) -> tuple[float, int, int]:
+def by_definition(p: Problem, chosen) -> tuple[float, int, int]:
     """(gain, rank opened, rank closed) of the best change, by the value (26) of every layout one change away."""
     opened = [-1, *(v for v in range(len(p.room)) if p.room[v] >= 1 and v not in chosen)]
     closed = [-1, *(v for v in chosen if not p.fixed[v])]
@@ -124,7 +142,7 @@ def test_the_best_change_is_the_best_of_all(seed):
 
 def test_of_equal_changes_the_last_name_wins():
     n = 4
-    p = layout.Problem(
+    p = Problem(
         rank=np.array([1, 3, 0, 2]), domain=np.zeros(n, int), costs=np.array([[0.5, 0.1, 0.1, 0.1]]),
         demand=np.ones(1), current=np.array([1, 0, 0, 0]), fixed=np.zeros(n, bool), room=np.ones(n, int),
         keep=np.ones(n), deploy=np.ones(n), delay=100.0, workers=1, horizon=1.0,
@@ -314,16 +332,28 @@ def test_what_a_pool_is_offered(seed):
     current = np.minimum(room, rng.integers(0, 3, 7))
     fixed, seconds = rng.random(7) < 0.2, rng.random(7)
     into, wide_in, out, wide_out = (rng.uniform(low, low * 2, n) for low in (2e7, 1.2e8, 2e7, 1.2e8))
-    rows, wanted, rate = np.array([2, 0]), int(rng.integers(0, 16)), float(rng.uniform(0, 90))
+    wanted, rate = int(rng.integers(0, 16)), float(rng.uniform(0, 90))
     stretches = np.array([1.0, 2.0])
     ends, homes, shares = np.array([5, 4, 2, 8]), np.array([0, 1, 2, 2]), np.array([1.0, 1.0, 0.3, 0.7])
-    mine, theirs = np.array([4e5, 3e6]), rng.uniform(0, 8e6, (2, n)) * (rng.random((2, n)) < 0.5)
+    mine, its, rows = np.array([4e5, 3e6]), np.array([2.0, 3.0]), np.array([2, 0])
+    flows = rng.uniform(0, 4e6, (3, n)) * (rng.random((3, n)) < 0.5)
     into[7] = 1.4e8  # full: fewer workers do not fit where more do, whose neighbour's bytes stay
-    theirs[1, 7] = 1e9
-    nodes, where, fits, now, kept, costs = both(
-        places.offers, columns, domain, room, current, fixed, seconds, rows, ends, homes, shares, delay, per_byte, into,
-        wide_in, out, wide_out, mine, theirs, size, sent, rate, busy, share, held, wanted, stretches, NO_PATH,
-    )  # fmt: skip
+    flows[0, 7] = 1e9
+    theirs = its[:, None] * flows[rows]
+    members, first = np.array([2, 0, 1]), np.array([0, 2, 3])
+
+    def offered(*due: int) -> tuple:
+        return both(
+            places.offers, columns, domain, room, current, fixed, seconds, members, first, np.array(due),
+            np.array([rate, 40.0]), np.array([wanted, 3]), ends, homes, shares, delay, per_byte, into, wide_in, out,
+            wide_out, mine, its, rows, flows, size, sent, busy, share, held, stretches, NO_PATH,
+        )  # fmt: skip
+
+    nodes, where, fits, now, kept, begin, costs = offered(0)
+    together, other = offered(0, 1), offered(1)
+    assert begin.tolist() == [0, len(nodes)] and together[5].tolist() == [0, 5, 7] and other[5].tolist() == [0, 2]
+    for k in (0, 1, 2, 3, 4, 6):
+        assert together[k].tolist() == [*offered(0)[k].tolist(), *other[k].tolist()], "each pool by itself"
     own = np.flatnonzero(domain != 1)
     assert nodes.tolist() == columns[own].tolist() and where.tolist() == domain[own].tolist()
     assert now.tolist() == current[own].tolist() and kept.tolist() == fixed[own].tolist()
@@ -338,10 +368,10 @@ def test_what_a_pool_is_offered(seed):
         limits = [(counts * (x & (counts <= room[own]))).max(axis=0) for x in fit] + limits
     assert fits.tolist() == next(x for x in limits if x is limits[-1] or x.sum() >= wanted).tolist()
     used = rate / max(1, wanted)
-    assert costs == pytest.approx(
+    assert costs.reshape(2, -1) == pytest.approx(
         places.priced.plain(
             delay, per_byte, np.array([5, 2, 8]), np.array([1, 0, 0]), np.array([1.0, 0.3, 0.7]), 2, nodes, size,
-            seconds[own], into, wide_in, out, wide_out, mine, theirs, sent, used, NO_PATH,
+            seconds[own], into, wide_in, out, wide_out, mine, its, rows, flows, sent, used, NO_PATH,
         )
     )  # fmt: skip
 
@@ -365,11 +395,11 @@ def test_what_a_request_costs(seed):
     both(places.add_return, onward, delay, per_byte, nodes, 9, 0.0 * weights, size, 0.5, NO_PATH)
     assert onward == pytest.approx(before + 0.5 * ways[nodes, 9:] @ weights / 4.0), "nobody asks: nothing is added"
     into, wide_in, out, wide_out = (rng.uniform(low, low * 2, n) for low in (1e7, 1.2e8, 1e7, 1.2e8))
-    mine, theirs = np.array([3e5, 2e9]), np.zeros((2, n))
-    theirs[0, 1], theirs[1, 8] = 1e6, 1e9
+    mine, its, beside, flows = np.array([3e5, 2e9]), np.array([1e6, 1e9]), np.array([1, 0]), np.zeros((3, n))
+    flows[1, 1] = flows[0, 8] = 1.0
     got = both(
         places.priced, delay, per_byte, sources, rows, shares, 2, nodes, size, onward, into, wide_in, out, wide_out,
-        mine, theirs, sent, rate, NO_PATH,
+        mine, its, beside, flows, sent, rate, NO_PATH,
     )  # fmt: skip
     home = np.array([0.0, 1e6, 0.0, 1e9])
     wait = 0.0
@@ -389,8 +419,8 @@ def test_the_price_of_a_link_is_what_one_more_request_makes_all_wait():
 
     def price(rate: float) -> float:
         found = both(
-            places.priced, zero, zero, here, here, np.ones(1), 1, here, size, none, none, wide, none, wide, none, zero,
-            0.0, rate, NO_PATH,
+            places.priced, zero, zero, here, here, np.ones(1), 1, here, size, none, none, wide, none, wide, none, none,
+            here, zero, 0.0, rate, NO_PATH,
         )  # fmt: skip
         return float(found[0, 0])
 
@@ -405,12 +435,12 @@ def test_the_price_of_a_link_is_what_one_more_request_makes_all_wait():
 
 def test_as_much_stays_as_both_have_there():
     """10 requests per s at each of three nodes, half of which go on to a neighbour that has 0, 2 and 9 there."""
-    mine, theirs = np.array([50.0]), np.array([[0.0, 200.0, 900.0]])
-    assert [both(places.staying, mine, theirs, v, 10.0) for v in range(3)] == [0.0, 200.0, 500.0]
-    assert both(places.staying, mine, theirs, 2, 2.0) == 100.0
-    assert both(places.staying, np.zeros(0), np.zeros((0, 3)), 2, 2.0) == 0.0
+    around = np.array([50.0]), np.array([100.0]), np.array([1]), np.array([[7.0, 7.0, 7.0], [0.0, 2.0, 9.0]])
+    assert [both(places.staying, *around, v, 10.0) for v in range(3)] == [0.0, 200.0, 500.0]
+    assert both(places.staying, *around, 2, 2.0) == 100.0
+    assert both(places.staying, np.zeros(0), np.zeros(0), np.zeros(0, int), around[3], 2, 2.0) == 0.0
     into, out = np.full(3, 1e3), np.full(3, 1e3)
-    both(places.carry, into, out, np.array([10.0, 0.0, 10.0]), mine, theirs, 70.0, 60.0)
+    both(places.carry, into, out, np.array([10.0, 0.0, 10.0]), *around, 70.0, 60.0)
     assert into.tolist() == [1700.0, 1000.0, 1200.0] and out.tolist() == [1600.0, 1000.0, 1100.0]
 
 
@@ -438,6 +468,84 @@ def test_compiled_and_plain_agree_on_a_size(seed):
     assert both(workers.exponent, *t.arrays, rho) == t.exponent(rho)
     arguments = (t.mean, demand, 0.05, 3.0, 1.0, 0.5, 2.0 * demand, 0.1, 1e3, int(rng.integers(1, 60)))
     both(workers.sized, *t.arrays, *arguments)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_several_sizes_are_those_of_each(seed):
+    rng = dice(seed)
+    t = table(rng.gamma(2.0, 0.03, 400).tolist(), Law("gamma", shape=2.0), 0.06)
+    demands = rng.uniform(0, 300, 3)
+    p, psi = both(workers.sizes, *t.arrays, t.mean, demands, 0.05, 3.0, 1.0, 0.5, 2.0, 0.1, 1e3, 60)
+    each = [workers.sized(*t.arrays, t.mean, x, 0.05, 3.0, 1.0, 0.5, 2.0 * x, 0.1, 1e3, 60) for x in demands]
+    assert list(zip(p, psi, strict=True)) == [x[:2] for x in each]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pools_are_led_by_the_largest_demand_and_know_what_stands_there(seed):
+    rng = dice(seed)
+    n, nodes, instances = 7, 12, 9
+    demand, near = rng.integers(0, 4, n) * 1.0, rng.random((n, n)) < 0.3
+    by_name, domain = rng.permutation(n), rng.integers(0, n, nodes)
+    at, asked, backlog = (rng.integers(0, most, instances) for most in (nodes, 4, 6))
+    members, first, stands, of = both(groups.pools, demand, near, by_name, domain, at, asked, backlog)
+    wanted: list[list[int]] = []
+    order = sorted(range(n), key=lambda g: (-demand[g], by_name.tolist().index(g)))
+    for g in order:
+        if not any(g in pool for pool in wanted):
+            free = [k for k in order if not any(k in pool for pool in wanted)]
+            wanted.append([g, *(k for k in free if near[g, k] and k != g)])
+    assert [members[a:b].tolist() for a, b in itertools.pairwise(first)] == wanted
+    for k, pool in enumerate(wanted):
+        own = [i for i in range(instances) if domain[at[i]] in pool]
+        assert [i for i in range(instances) if of[i] == k] == own
+        assert stands[k].tolist() == [
+            sum(asked[i] for i in own),
+            sum(max(0, backlog[i] - asked[i]) for i in own),
+            len({domain[at[i]] for i in own}),
+            len({at[i] for i in own}) < len(own),
+        ]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_several_pools_are_arranged_each_by_itself(seed):
+    """Two pools of the same nodes' names, the second due first; not ready instances keep a pool as it is."""
+    problems = [problem(seed)[0], problem(seed + 1000)[0]]
+    ours = [replace(p, keep=p.keep * 0 + 2.0, deploy=p.deploy * 0 + 6.0, delay=3.0, last=False) for p in problems]
+    first, begin, due = np.array([0, 3, 6]), np.array([0, 8, 16]), np.array([1, 0])
+    p, q = (ours[k] for k in due)
+    nodes, by_column = np.arange(16), ("domain", "current", "fixed", "room", "rank")
+    mine, given, start, opened, closed, gain, saved = both(
+        search.arranged_each, np.concatenate([p.costs.ravel(), q.costs.ravel()]),
+        np.concatenate([ours[0].demand, ours[1].demand]), np.arange(6), first, due, begin, nodes,
+        *(np.concatenate([getattr(x, name) for x in (p, q)]) for name in by_column), np.full(16, 2.0), 1.0, 3.0, 3.0,
+        10.0, np.array([x.workers for x in ours]), 1, np.array([1, 1]),
+    )  # fmt: skip
+    for k, x in enumerate((replace(p, last=True), q)):
+        own, each, new, old, worth, seconds = arranged(x, 0 if x.fixed.any() else 1)
+        a, b = start[k], start[k + 1]
+        assert (mine[a:b] - 8 * k).tolist() == own.tolist() and given[a:b].tolist() == each.tolist()
+        assert [opened[k], closed[k]] == [v + 8 * k if v >= 0 else -1 for v in (new, old)]
+        assert (gain[k], saved[k]) == (worth, seconds)
+
+
+def test_a_stage_begins_when_its_last_input_is_there():
+    rng = dice(1)
+    n, points = 6, 5
+    delay, per_byte = rng.uniform(0, 0.02, (n, n)), rng.uniform(1e-9, 1e-8, (n, n))
+    delay[0, 4] = np.inf
+    senders, ends, seconds = np.array([0, 1, 2]), np.array([3, 4, 5]), np.array([0.01, 0.0, 0.01])
+    chosen = both(stages.nearest, delay, per_byte, senders, ends, 1e6, seconds)
+    ways = (delay + 1e6 * per_byte)[np.ix_(senders, ends)] + seconds
+    assert chosen.tolist() == ways.argmin(axis=1).tolist()
+    begin, here = np.full((3, points), -np.inf), ends[chosen]
+    sent = [rng.random((3, points)) for _ in range(2)]
+    for x, size in zip(sent, (1e6, 2e6), strict=True):
+        both(stages.reach, begin, x, senders, delay, here, per_byte, size)
+    arrivals = [x + (delay + size * per_byte)[senders, here][:, None] for x, size in zip(sent, (1e6, 2e6), strict=True)]
+    assert begin == pytest.approx(np.maximum(*arrivals))
+    factors = rng.random(points)
+    both(stages.serve, begin, 0.5, seconds, factors)
+    assert begin == pytest.approx(np.maximum(*arrivals) + 0.5 + seconds[:, None] * factors)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

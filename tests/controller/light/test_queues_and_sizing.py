@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from controller.light import budget, queues
 from controller.light.capacity import table, violations
-from controller.light.sizing import PENALTY, size
+from controller.light.sizing import PENALTY, by_mean_rate, sizes
 from controller.model import Access, Costs, Ingress, Input, Law, Light, Model, Node, Paths, Stage, TaskType
 from tests.controller.light.slotsim import PLACED, metro
 
@@ -50,29 +50,34 @@ def test_the_adapted_target_moves_between_epsilon_and_six_times_it() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.1, 150.0), st.floats(0.01, 0.4), st.floats(0.0, 30.0), st.floats(0.05, 0.6))
 def test_sizing_is_the_argmin_by_brute_force(demand: float, w: float, z: float, relaxed: float) -> None:
-    found = size(GAMMA, demand, w, COSTS, z, relaxed, 400)
     psi = violations(demand, w, GAMMA, 400)
-    value = [
-        (1 if p == 1 else 2) + 0.5 * p + (1 + z) * demand * s + PENALTY * max(0.0, s - relaxed)
+    value = {
+        p: (1 if p == 1 else 2) + 0.5 * p + (1 + z) * demand * s + PENALTY * max(0.0, s - relaxed)
         for p, s in enumerate(psi, 1)
         if s < 1.0
-    ]
-    assert found.objective == pytest.approx(min(value))
-    assert found.psi == pytest.approx(psi[found.p - 1])
+    }
+    alone, *several = sizes(GAMMA, np.array([demand, 0.0, demand]), w, COSTS, z, relaxed, 400)
+    assert value[alone[0]] == pytest.approx(min(value.values()))
+    assert alone[1] == pytest.approx(psi[alone[0] - 1])
+    assert several == [(1, 0.0), alone], "each demand by itself"
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.1, 100.0), st.floats(0.02, 0.3))
 def test_more_demand_a_longer_queue_or_a_tighter_target_never_take_workers_away(demand: float, w: float) -> None:
-    p = size(GAMMA, demand, w, COSTS, 0.0, 0.3, 200).p
-    assert size(GAMMA, demand * 1.3, w, COSTS, 0.0, 0.3, 200).p >= p
-    assert size(GAMMA, demand, w, COSTS, 20.0, 0.3, 200).p >= p
-    assert size(GAMMA, demand, w, COSTS, 0.0, 0.1, 200).p >= p
+    (p, _), (more, _) = sizes(GAMMA, np.array([demand, demand * 1.3]), w, COSTS, 0.0, 0.3, 200)
+    assert more >= p
+    assert sizes(GAMMA, np.array([demand]), w, COSTS, 20.0, 0.3, 200)[0][0] >= p
+    assert sizes(GAMMA, np.array([demand]), w, COSTS, 0.0, 0.1, 200)[0][0] >= p
 
 
-def test_without_room_sizing_takes_all_there_is_and_says_so() -> None:
-    found = size(GAMMA, 100.0, 0.05, COSTS, 0.0, 0.1, 4)
-    assert (found.p, found.psi, found.short) == (4, 1.0, True)
+def test_without_room_sizing_takes_all_there_is() -> None:
+    assert sizes(GAMMA, np.array([100.0]), 0.05, COSTS, 0.0, 0.1, 4) == [(4, 1.0)]
+
+
+def test_by_mean_rate_carries_the_demand_at_the_utilisation_and_no_better() -> None:
+    found = by_mean_rate(GAMMA, np.array([0.0, 7.0 / GAMMA.mean, 100.0 / GAMMA.mean]), 0.7, 20)
+    assert found == [(1, 0.0), (10, 0.0), (20, 0.0)]
 
 
 def one_stage(deadline: float) -> Model:

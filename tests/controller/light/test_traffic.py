@@ -50,8 +50,8 @@ def test_what_stays_is_on_no_link_whoever_comes_second() -> None:
         rate = sum(s.state.local["image"].values())
         size, sent = s.index.edges["image"][0], s.index.sent["image"]
         where = {s.index.model.nodes[v].name: 2}
-        take(s, image, Wanted("image", where, {}, s.state.local["image"], {}, {}, {}, {}))
-        home = min(rate, s.flows["vision"][v]) * sent
+        take(s, image, Wanted("image", where, {}, s.state.local["image"], {}, {}, {}))
+        home = min(rate, s.flows[s.index.row["vision"], v]) * sent
         assert s.into[v] - core_in[v] == pytest.approx(rate * size - home)
         assert s.out[v] - core_out[v] == pytest.approx(rate * sent - home)
         assert (home > 0.0) == (v == n1)
@@ -64,11 +64,12 @@ def test_a_link_has_room_for_more_workers_beside_what_they_feed() -> None:
     s = slot(image={"n4": 2})
     image, n1, n2 = light(s, "image"), s.index.position["n1"], s.index.position["n2"]
     s.into[:] = s.out[:] = 12.5e6
-    s.flows["vision"] = np.where(np.arange(len(s.cpu)) == n1, 40.0, 0.0)
+    s.flows[s.index.row["vision"]] = np.where(np.arange(len(s.cpu)) == n1, 40.0, 0.0)
     field = sites.field_of(s, image)
     at = {int(v): k for k, v in enumerate(field.columns)}
     field = replace(field, room=np.full(len(at), 30), current=np.zeros(len(at), np.int64))
-    got = sites.offers(s, image, field, np.arange(3), 4, 40.0)
+    whole = np.arange(3), np.array([0, 3]), np.array([0])
+    got = sites.offers(s, image, field, *whole, np.array([4]), np.array([40.0]))
     assert got.columns.tolist() == list(at)
     assert (got.room[at[n1]], got.room[at[n2]]) == (4, 2)
 
