@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
@@ -17,7 +16,8 @@ from testbed.errors import InputError, ShaketableError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code of design.md §5, also where nobody hears what is said."""
-    code = _do(parser().understand(argv))
+    _open_streams()
+    code = _do(argv)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -26,9 +26,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _do(arguments: argparse.Namespace) -> int:
+def _open_streams() -> None:
+    """Of a caller that closed one of the three, /dev/null takes its place: else the next file opened, records
+    perhaps, would get its number, and Python prints into None."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)  # the lowest free one: this number itself
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _do(argv: Sequence[str] | None) -> int:
     try:
+        arguments = parser().understand(argv)
         return int(arguments.do(arguments))
+    except SystemExit as end:  # of argparse: --help, or a word that is none
+        return end.code if isinstance(end.code, int) else 2
     except ShaketableError as error:
         _tell(f"testbed: {error}" if not isinstance(error, InputError) else str(error))
         return error.exit_code

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.campaign import agree
-from testbed.cli.progress import Progress, stderr
+from testbed.cli.progress import Progress, stderr, tell
 from testbed.errors import InputError
 from testbed.report.agreement import markdown, text
 from testbed.verdict.claims import EXIT, overall
@@ -37,7 +36,7 @@ def agree_on(
         folder.mkdir(parents=True, exist_ok=True)
         agree.write(folder / "agreement.json", found if len(found) > 1 else found[0])
     if form == "json":
-        print(json.dumps(found if len(found) > 1 else found[0], indent=1))
+        tell(found if len(found) > 1 else found[0])
     else:
-        print("\n\n".join((markdown if form == "markdown" else text)(f) for f in found))
+        tell("\n\n".join((markdown if form == "markdown" else text)(f) for f in found))
     return EXIT[overall(found, valid=True)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from testbed.catalogue import nearest
@@ -22,7 +24,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit 2, without the usage, whose list of words would push the mistake out of sight."""
-        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` says more\n")
+        with suppress(OSError):  # where nobody hears it, it is a mistake all the same
+            print(f"{self.prog}: {message}\n`{self.prog} --help` says more", file=sys.stderr, flush=True)
+        self.exit(2)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from testbed.campaign import compare
 from testbed.campaign.folder import write
-from testbed.cli.progress import Progress, stderr, stdout
+from testbed.cli.progress import Progress, stderr, stdout, tell
 from testbed.report.canvas import alone
 from testbed.report.comparison import figures, page
 
@@ -31,7 +31,7 @@ def compare_policies(
         found = compare.compare(plan, folder, workers or len(os.sched_getaffinity(0)), progress)
     write_comparison(folder, found)
     if as_json:
-        print(json.dumps(found, indent=1))
+        tell(found)
     else:
         said.print(_table(found))
     said.print(f"page: {folder / 'index.html'}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 
+from testbed.cli.progress import stdout, tell
 from testbed.world.live import capabilities
 
 
@@ -17,13 +16,13 @@ def diagnose(as_json: bool) -> int:
     problems = capabilities.problems(caps)
     if as_json:
         facts = {"capabilities": caps.as_json(), "problems": [asdict(p) for p in problems], "live": not problems}
-        print(json.dumps(facts, indent=1))
+        tell(facts)
         return 4 if problems else 0
-    console = Console(highlight=False)
+    console = stdout(markup=True)
     table = Table("part", "found", "a live run uses", "to mend", box=None, pad_edge=False)
     for row in capabilities.table(caps):
         table.add_row(*row)
-    console.print(table)
+    console.print(table, soft_wrap=False)
     for p in problems:
         console.print(f"[red]missing[/red] {p.what}: {p.why}\n        → {p.mend}")
     console.print("live runs: " + ("[red]not possible here[/red]" if problems else "[green]possible[/green]"))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from rich.console import Console
 from rich.table import Table
 
-from testbed.cli.progress import Progress
+from testbed.cli.progress import Progress, stdout, tell
 from testbed.errors import CannotRun, InputError
 from testbed.world.live import capabilities
 from testbed.world.live.links import calibration, choice
@@ -50,7 +48,7 @@ def calibrate(as_json: bool, dilate: float = 1.0) -> int:
             "seconds": took,
             "verdict": verdict,
         }
-        print(json.dumps(facts, indent=1))
+        tell(facts)
     else:
         _print(rows, others, stolen, took, dilate, verdict)
     return {"pass": 0, "fail": 1, "unknown": 3}[verdict]
@@ -71,8 +69,9 @@ def _print(rows: list[calibration.Row], others: float, stolen: float, took: floa
         mark = "[green]within[/green]" if row.within else "[red]outside[/red]"
         measured = f"{row.value:.3f} {row.unit}" if row.unit != "p" else f"p = {row.value:.3f}"
         table.add_row(row.backend, row.quantity, row.configured, measured, row.bound, mark)
-    console = Console(highlight=False, width=max(100, Console().width))  # a narrow table would break its figures
-    console.print(table)
+    console = stdout(markup=True)
+    console.width = max(100, console.width)  # a narrow table would break its figures
+    console.print(table, soft_wrap=False)
     used = f"others used {others:.0%} of the processors beforehand, {stolen:.1%} of one was stolen meanwhile"
     scale = "" if dilate == 1.0 else f" at a dilation of {dilate:g}, in nominal time"
     console.print(f"{len(rows)} quantities{scale} in {took:.0f} s; {used}")

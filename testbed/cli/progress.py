@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -17,23 +17,38 @@ from testbed.dashboard.step import QUIET_S, Reminder, Step, left
 WIDE = 240  # characters of a table where there is no terminal
 
 
-def stderr() -> Console:
+class Voice(Console):
+    """A console that falls silent once nobody hears it (a closed pipe or terminal, a full disk): what is told about
+    a run ends no run and changes no exit code. Rich itself would leave with 1, which says that a claim failed."""
+
+    def __exit__(self, *error: Any) -> None:
+        """The end of everything that is written, from `print` to a line that is redrawn."""
+        try:
+            super().__exit__(*error)
+        except OSError:
+            self.quiet = True
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+def stderr() -> Voice:
     """Where progress goes: stdout holds the result and nothing else."""
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    return Voice(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def stdout() -> Console:
+def stdout(markup: bool = False) -> Voice:
     """Where the result goes. What is not a terminal gets whole lines, however long."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Voice(highlight=False, markup=markup, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDE
     return console
 
 
-def tell(result: Any) -> None:
+def tell(result: Any, to: TextIO | None = None) -> None:
     """A result on stdout, text as it is and all else as JSON. A closed terminal or a full disk changes no exit code."""
     with suppress(OSError):
-        print(result if isinstance(result, str) else json.dumps(result, indent=1), flush=True)
+        print(result if isinstance(result, str) else json.dumps(result, indent=1), file=to, flush=True)
 
 
 class Progress:

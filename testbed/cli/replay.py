@@ -19,11 +19,11 @@ def replay_folder(folder: Path, as_json: bool) -> int:
         tell({"decisions": found.decisions, "differences": list(found.differences)})
         return 1 if found.differences else 0
     if not found.differences:
-        print(f"{folder}: {found.decisions} decisions, every one as recorded")
+        tell(f"{folder}: {found.decisions} decisions, every one as recorded")
         return 0
-    print(f"{folder}: {found.decisions} decisions, not all as recorded")
-    for line in found.differences[:SHOWN]:
-        print(f"  {line}")
+    lines = [f"{folder}: {found.decisions} decisions, not all as recorded"]
+    lines += [f"  {line}" for line in found.differences[:SHOWN]]
     if len(found.differences) > SHOWN:
-        print(f"  … and {len(found.differences) - SHOWN} more")
+        lines.append(f"  … and {len(found.differences) - SHOWN} more")
+    tell("\n".join(lines))
     return 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from testbed.campaign import verify
 from testbed.campaign.folder import write
-from testbed.cli.progress import Progress, stderr, stdout
+from testbed.cli.progress import Progress, stderr, stdout, tell
 from testbed.report.junit import junit, words
 from testbed.report.verdicts import page
 from testbed.verdict.claims import EXIT
@@ -44,5 +44,5 @@ def verify_files(
         said.print(f"  levels corrected for {found['family']} claims at once (Holm)")
     said.print(f"  verdict {found['verdict'].upper()}      page: {folder / 'index.html'}")
     if as_json:
-        print(json.dumps(found, indent=1))
+        tell(found)
     return EXIT[found["verdict"]]

@@ -52,7 +52,7 @@ def check(arguments: argparse.Namespace) -> int:
         except InputError as error:
             problems += error.problems or [Problem(str(file), 0, 0, "", str(error))]
             if not arguments.json:
-                print(error, file=sys.stderr)
+                tell(str(error), sys.stderr)
         else:
             found += lines
             if not arguments.json:
@@ -209,7 +209,7 @@ def clean(arguments: argparse.Namespace) -> int:
     from testbed.world.live.clean import clean as remove
 
     def say(line: str) -> None:
-        print(line, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+        tell(line, sys.stderr if arguments.json else None)
 
     lines = remove(arguments.run, plan=arguments.plan, say=say)
     if arguments.json:
