@@ -6,8 +6,10 @@ Every worker process makes one run at a time. Live runs go to workers with the r
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -44,17 +46,28 @@ def crew(address: str | None, workers: int, live: bool) -> Iterator[Any]:
         with client:
             yield client
         return
-    with (
-        TemporaryDirectory(prefix="shaketable-workers-") as scratch,
-        LocalCluster(
-            n_workers=1 if live else workers, threads_per_worker=1, processes=True, host="127.0.0.1",
-            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, local_directory=scratch,
-            resources={LIVE: 1} if live else {},
-        ) as cluster,
-        Client(cluster, timeout=PATIENCE) as client,
-    ):  # fmt: skip
+    with TemporaryDirectory(prefix="shaketable-workers-") as scratch, ExitStack() as stack:
+        with _deaf():
+            cluster = stack.enter_context(LocalCluster(
+                n_workers=1 if live else workers, threads_per_worker=1, processes=True, host="127.0.0.1",
+                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, local_directory=scratch,
+                resources={LIVE: 1} if live else {},
+            ))  # fmt: skip
+            client = stack.enter_context(Client(cluster, timeout=PATIENCE))
         client.wait_for_workers(1 if live else workers)
         yield client
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Threads and processes begun meanwhile do not hear Ctrl-C, which a terminal sends to all: the client does, and
+    ends its workers. Else each would say in a traceback of its own that it was interrupted."""
+    resource_tracker.ensure_running()  # the first process would start it, which makes its thread hear again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def inspect(client: Any, live: bool) -> int:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -110,7 +112,7 @@ def _by_processes(
     """Groups on processes; `note` hears of each run when it has ended, not of a group when its last one has."""
     context = multiprocessing.get_context("spawn")
     news: SimpleQueue[Outcome | tuple[Job, float, str]] = context.SimpleQueue()
-    with ProcessPoolExecutor(workers, context, _tells, (news,)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, (news,)) as pool:
         waiting = [pool.submit(run_group_whole, group) for group in groups]
         try:
             left = set(waiting)
@@ -130,10 +132,22 @@ def _by_processes(
     return [outcome for future in waiting for outcome in future.result()]
 
 
-def _tells(news: SimpleQueue[Outcome | tuple[Job, float, str]]) -> None:
-    """In a worker, once: where it tells of each run."""
+def _begin(news: SimpleQueue[Outcome | tuple[Job, float, str]]) -> None:
+    """In a worker, once: where it tells of each run, and that it ends with the client."""
     global _news
     _news = news
+    threading.Thread(target=_end_with_the_client, name="client", daemon=True).start()
+
+
+def _end_with_the_client() -> None:
+    """A client that was interrupted or killed takes no more work back; its worker would wait for orders for ever.
+
+    What it was at has no completion marker, and is made again.
+    """
+    client = multiprocessing.parent_process()
+    if client is not None:
+        client.join()
+        os._exit(1)
 
 
 def _by_seed(jobs: Sequence[Job]) -> list[list[Job]]:

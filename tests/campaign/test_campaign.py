@@ -72,12 +72,13 @@ def finished(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def running(*words: str) -> Iterator[subprocess.Popen[str]]:
+def running(*words: str, **options: bool) -> Iterator[subprocess.Popen[str]]:
     """A process of ours, ended at the end of the block, by its id."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__DASHBOARD__LINK": ""}
     process = subprocess.Popen(
-        [sys.executable, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [sys.executable, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        **options,
+    )  # fmt: skip
     try:
         yield process
     finally:
@@ -129,6 +130,18 @@ def test_the_client_killed_and_resumed(folder: Path, undisturbed: dict[str, byte
     assert products(folder) == undisturbed
     again = [f for f, at in before.items() if f.stat().st_mtime_ns != at]
     assert again == [next(iter(before))], "what was there is not made twice"
+
+
+def test_ctrl_c_ends_client_and_workers_without_tracebacks(folder: Path) -> None:
+    with running(*words(folder, "--workers", "2"), start_new_session=True) as process:
+        wait(lambda: finished(folder), process)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+        assert process.stdout is not None
+        said = process.stdout.read()
+        assert process.wait() == 130
+        psutil.wait_procs(workers)
+    assert "testbed: interrupted" in said and "Traceback" not in said
 
 
 def test_a_worker_killed(folder: Path, undisturbed: dict[str, bytes]) -> None:

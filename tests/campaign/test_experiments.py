@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
 from testbed.cli import main
@@ -95,6 +101,24 @@ def test_it_carries_on_where_it_was_stopped(folder: Path) -> None:
     again = {r for r in runs if (r / "complete").stat().st_mtime_ns != times[r]}
     assert again == {runs[0], runs[1]}
     assert contents(folder / "out", "verdicts.json", "index.html") == pages
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_workers_end_with_the_client_however_it_ends(folder: Path, number: int, code: int) -> None:
+    words = ["compare", "claims.yaml", "--policies", "two_tier", "--seeds", "60", "--in", "twin", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "testbed.cli", *words, "--out", "out"], cwd=folder, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(SHORT.parents[2])},
+    )  # fmt: skip
+    while not list((folder / "out").rglob("complete")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    assert process.wait() == code
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert alive == []
+    assert 0 < len(list((folder / "out").rglob("complete"))) < 60
 
 
 def test_a_changed_plan_is_a_new_experiment(folder: Path, capsys: Any) -> None:
