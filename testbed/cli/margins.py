@@ -13,6 +13,7 @@ from testbed.campaign.crew import crew
 from testbed.campaign.folder import write
 from testbed.campaign.hunt import RECORD, Hunt, hunt
 from testbed.cli.falsify import effort, sentences
+from testbed.cli.folders import scenarios
 from testbed.cli.progress import Budget, Progress, stderr, tell
 from testbed.errors import InputError
 from testbed.report.margins import figure, page, table
@@ -23,7 +24,7 @@ OUTCOMES = {0: "holds", 1: "counterexample", 3: "unknown"}
 
 def draw_margins(a: argparse.Namespace) -> int:
     """0 when each search ended with a margin or a counterexample, 3 otherwise. What DIR holds already is kept."""
-    files = a.files or sorted((SCENARIOS / "claims").glob("*.yaml"))
+    files = scenarios(a.files or [SCENARIOS / "claims"])
     hunts = _hunts(files, [p.strip() for p in a.policies.split(",") if p.strip()] if a.policies else [None], a)
     console = stderr()
     console.print(f"{len(hunts)} searches, at most {a.budget} twin runs each; records: {a.out}")

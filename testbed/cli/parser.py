@@ -12,6 +12,8 @@ from testbed.cli.asking import Parser
 EXIT_CODES = """exit codes: 0 every checked claim passes (or none was made) · 1 one fails · 2 bad input ·
 3 one is unknown, or the run was invalid · 4 could not run · 130 interrupted (and cleaned up)"""
 
+FILES = "a scenario, or a folder for the scenarios in it"
+
 
 def parser() -> Parser:
     p = Parser(
@@ -28,7 +30,7 @@ def parser() -> Parser:
     c.add_argument("--dilate", type=float, metavar="K", help="with --links: as at a run's --dilate K")
 
     c = _word(words, "check", do.check, "validate scenario files; all errors at once, with line and column")
-    c.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    c.add_argument("files", nargs="+", type=Path, metavar="FILE", help=FILES)
     c.add_argument("--json", action="store_true", help="as one JSON object")
     _sets(c)
 
@@ -61,7 +63,7 @@ def parser() -> Parser:
     _sets(c)
 
     c = _word(words, "verify", do.verify, "the fixed runs of each claim, then its verdict; a page and JUnit XML")
-    c.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    c.add_argument("files", nargs="+", type=Path, metavar="FILE", help=FILES)
     c.add_argument(
         "--in", dest="world", choices=("live", "twin"), default="live", help="the world to run in (default live)"
     )
@@ -155,7 +157,7 @@ def _many_runs(words: Any) -> None:
         words, "margins", do.margins, "up to which disturbance claims hold, by kind and policy: a figure and a page"
     )
     c.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="first claim of each (default: scenarios/claims)"
+        "files", nargs="*", type=Path, metavar="FILE", help=f"{FILES}; first claim of each (default: scenarios/claims)"
     )
     c.add_argument("--all-claims", action="store_true", help="every claim of each file, not the first alone")
     c.add_argument("--policies", metavar="A,B", help="instead of each scenario's own policy")

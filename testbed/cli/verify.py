@@ -9,6 +9,7 @@ from pathlib import Path
 
 from testbed.campaign import verify
 from testbed.campaign.folder import write
+from testbed.cli.folders import claiming
 from testbed.cli.progress import Progress, stderr, stdout, tell
 from testbed.report.junit import junit, words
 from testbed.report.verdicts import page
@@ -24,7 +25,7 @@ def verify_files(
     workers: int | None,
     as_json: bool,
 ) -> int:
-    what = verify.subjects(files, sets, runs)
+    what = verify.subjects(claiming(files, sets), sets, runs)
     plan = verify.plan_of(what, sets, world)
     folder = out or Path("results") / f"verify-{what[0].file.stem}-{plan['sha256'][:8]}"
     said = stderr() if as_json else stdout()

@@ -43,10 +43,11 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     from testbed.cli.check import check_file
+    from testbed.cli.folders import scenarios
     from testbed.cli.progress import tell
 
     found, problems = list[str](), list[Problem]()
-    for file in arguments.files:
+    for file in scenarios(arguments.files):
         try:
             lines = check_file(file, arguments.sets)
         except InputError as error:

@@ -87,8 +87,9 @@ def test_a_file_that_is_not_there_and_a_folder(testbed: Command, word: str) -> N
     (testbed.folder / "scene.yaml").write_text(GOOD)
     assert testbed(word, "scen.yaml") == 2
     assert "there is no such file" in testbed.err and "scene.yaml" in testbed.err
-    assert testbed(word, testbed.folder) == 2
-    assert "is a folder" in testbed.err
+    if word != "check":  # which takes a folder (test_folders.py)
+        assert testbed(word, testbed.folder) == 2
+        assert "is a folder" in testbed.err
 
 
 @pytest.mark.parametrize("word", ["check", "plan", "run"])
