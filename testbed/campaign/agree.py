@@ -21,7 +21,7 @@ from testbed.errors import CannotRun, InputError
 from testbed.record.folder import MARKER, plain
 from testbed.run.prepare import load
 from testbed.scenario.loader import text_and_hash
-from testbed.verdict.cells import Cell, digest
+from testbed.verdict.cells import Cell, digest, seeds_from
 
 SCHEMA_VERSION = 1
 WORLDS = ("live", "twin")
@@ -37,7 +37,7 @@ def plan_of(file: Path, sets: Sequence[str], seeds: int) -> dict[str, Any]:
         "scenario": scenario.name,
         "scenario_sha256": text_and_hash(file, sets)[1],
         "sets": list(sets),
-        "seeds": list(range(first, first + seeds)),
+        "seeds": list(seeds_from(first, seeds, "--seeds")),
     }
     return plan | {"sha256": digest(plan)}
 

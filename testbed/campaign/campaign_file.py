@@ -16,10 +16,10 @@ from testbed.catalogue import nearest
 from testbed.errors import InputError, Problem
 from testbed.run.prepare import load
 from testbed.scenario.loader import text_and_hash
-from testbed.scenario.model import Count, Name, Scenario, Strict, Value
+from testbed.scenario.model import LAST_SEED, Count, Name, Scenario, Strict, Value
 from testbed.topology.explain import explain
 from testbed.topology.located import Document, Place, read
-from testbed.verdict.cells import Cell, assignment, digest
+from testbed.verdict.cells import Cell, assignment, digest, seeds_from
 
 PLAN_VERSION = 1
 MOST_RUNS = 1_000_000
@@ -38,7 +38,7 @@ Setting = tuple[str, ...]
 class Seeds(Strict):
     """first: None is the scenario's run.seed. Then the next ones."""
 
-    first: Annotated[Count, Field(ge=0, lt=2**32)] | None = None
+    first: Annotated[Count, Field(ge=0, le=LAST_SEED)] | None = None
     count: Annotated[Count, Field(ge=1, le=100_000)] = 10
 
 
@@ -214,5 +214,5 @@ def _plan(document: Document, c: Campaign, file: Path, points: list[Point], buil
         "build": build,
     }
     described |= {"sha256": digest(described)}
-    seeds = tuple(range(first, first + c.seeds.count))
+    seeds = tuple(seeds_from(first, c.seeds.count, "seeds.count"))
     return Plan(c, file, base.sets, tuple(points), policies, seeds, tuple(c.worlds), described)

@@ -20,12 +20,18 @@ from testbed.errors import InputError
 from testbed.record.folder import plain
 from testbed.run.prepare import load
 from testbed.scenario.loader import text_and_hash
-from testbed.verdict.cells import Cell, digest
+from testbed.verdict.cells import Cell, digest, seeds_from
 from testbed.verdict.claims import value_of
 from testbed.verdict.intervals import Sample
 from testbed.verdict.multiple import holm
 
 CONFIDENCE = 0.95  # of the two-sided intervals shown, and of the family of paired differences
+#: What every policy and seed sets for itself: a sweep of it would show the same runs under several names.
+TAKEN = {
+    "run.seed": "the seeds are --seeds N, from run.seed on",
+    "policy": "the policies are --policies A,B",
+    "policy.name": "the policies are --policies A,B",
+}
 RATE, COST, BOUND = "on_time_rate", "cost.total_per_slot", "fluid_bound"
 
 
@@ -72,8 +78,10 @@ def plan_of(file: Path, sets: Sequence[str], policies: str, seeds: int, sweep: s
         values = tuple(dict.fromkeys(v.strip() for v in listed.split(",") if v.strip()))
         if not path or not values:
             raise InputError(f"--sweep {sweep}: expected PATH=VALUE,VALUE,…, for example --sweep load=1,2,3")
+        if path in TAKEN:
+            raise InputError(f"--sweep {path}: {TAKEN[path]}")
     first = scenario.run.seed
-    return Plan(file, tuple(sets), names, tuple(range(first, first + seeds)), world, path, values)
+    return Plan(file, tuple(sets), names, tuple(seeds_from(first, seeds, "--seeds")), world, path, values)
 
 
 def compare(plan: Plan, out: Path, workers: int, progress: Progress) -> dict[str, Any]:
@@ -131,8 +139,8 @@ def _interval(values: Sequence[float | None]) -> dict[str, float | None]:
 
 
 def _share(q: dict[str, float | None]) -> dict[str, float | None]:
-    """An interval of a share: what lies beyond 0 and 1 is cut off."""
-    return {k: None if v is None else min(max(v, 0.0), 1.0) for k, v in q.items()}
+    """An interval of a share: what lies beyond 0 and 1 is cut off. One run has none, which 0 to 1 would hide."""
+    return {k: v if v is None or math.isinf(v) else min(max(v, 0.0), 1.0) for k, v in q.items()}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -37,6 +37,9 @@ Column = Annotated[str, Unit("column")]
 Selector = Annotated[str, Unit("selector")]
 Path = Annotated[str, Unit("path")]
 
+#: Seeds are keys of 32 bits.
+LAST_SEED = 2**32 - 1
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
@@ -286,7 +289,7 @@ class Run(Strict):
     warmup: Seconds = Field(default=10.0, description="not measured")
     duration: PositiveSeconds = Field(default=40.0, description="the measured window, after the warm-up")
     slot: PositiveSeconds = Field(default=1.0, description="between two decisions")
-    seed: Annotated[Count, Field(ge=0, lt=2**32)] = Field(default=1, description="of everything random")
+    seed: Annotated[Count, Field(ge=0, le=LAST_SEED)] = Field(default=1, description="of everything random")
     dilate: Annotated[Number, Field(ge=1, le=1000), Unit("factor")] = Field(
         default=1.0, description="everything nominal this much slower"
     )

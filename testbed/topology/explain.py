@@ -47,7 +47,8 @@ def _sentence(item: Any, *, key: bool) -> str:
     kind, found, context = item["type"], item["input"], item.get("ctx", {})
     if kind in _BOUNDS:
         bound = next(iter(v for k, v in context.items() if k in ("gt", "ge", "lt", "le")))
-        return f"{_shown(found)} is out of bounds: it must be {_BOUNDS[kind]} {bound:g}"
+        written = str(bound) if isinstance(bound, int) else f"{bound:g}"
+        return f"{_shown(found)} is out of bounds: it must be {_BOUNDS[kind]} {written}"
     if kind == "literal_error":
         allowed = [a.strip("' ") for a in str(context["expected"]).replace(" or ", ", ").split(",")]
         return f"{_shown(found)} is not allowed here. {nearest(str(found), allowed)}"

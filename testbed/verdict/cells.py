@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from testbed.scenario.model import Claim, Value
+from testbed.errors import InputError
+from testbed.scenario.model import LAST_SEED, Claim, Value
+
+MOST_SEEDS = 100_000  # of one experiment
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,9 +37,18 @@ def assignment(path: str, value: Value) -> str:
     return f"{path}={json.dumps(value)}" if not isinstance(value, str) else f"{path}={value}"
 
 
+def seeds_from(first: int, count: int, what: str) -> range:
+    """The seeds of an experiment. what: who asked for so many. Raises InputError before anything is made of them."""
+    if count > MOST_SEEDS:
+        raise InputError(f"{what} {count}: more than {MOST_SEEDS} seeds")
+    if first + count - 1 > LAST_SEED:
+        raise InputError(f"{what} {count}: from run.seed {first} on there are {LAST_SEED - first + 1} seeds")
+    return range(first, first + count)
+
+
 def seeds_of(claim: Claim, first: int) -> range:
     """Fixed: the scenario's run.seed and the next ones."""
-    return range(first, first + claim.runs)
+    return seeds_from(first, claim.runs, f"claim {claim.id}: runs")
 
 
 def sides_of(claim: Claim) -> list[tuple[str, tuple[str, ...], tuple[str, ...] | None]]:

@@ -168,6 +168,26 @@ def test_compare(folder: Path, capsys: Any) -> None:
     assert ElementTree.fromstring((folder / "out" / "sweep.svg").read_text()).tag.endswith("svg")
 
 
+def test_one_run_has_no_interval(folder: Path, capsys: Any) -> None:
+    assert compare(folder, "--seeds", "1") == 0
+    found = json.loads((folder / "out" / "comparison.json").read_text())
+    for row in found["rows"]:
+        assert (
+            (row["on_time"]["lower"], row["on_time"]["upper"])
+            == (None, None)
+            == (row["cost"]["lower"], row["cost"]["upper"])
+        )
+    assert "[" not in capsys.readouterr().out
+
+
+def test_more_seeds_than_there_are(folder: Path, capsys: Any) -> None:
+    assert verify(folder, "--set", "run.seed=4294967294") == 2
+    assert "claim holds: runs 3: from run.seed 4294967294 on there are 2 seeds" in capsys.readouterr().err
+    assert verify(folder, "--runs", "123456789") == 2
+    assert "runs 123456789: more than 100000 seeds" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -175,6 +195,11 @@ def test_compare(folder: Path, capsys: Any) -> None:
         (("--sweep", "load=1,-2"), "load"),
         (("--policies", "two_tier,sttic"), "there is no policy 'sttic'. Did you mean 'static'?"),
         (("--policies", ","), "names no policy"),
+        (("--sweep", "run.seed=1,2"), "--sweep run.seed: the seeds are --seeds N"),
+        (("--sweep", "policy.name=static,nearest"), "--sweep policy.name: the policies are --policies A,B"),
+        (("--seeds", "1000000000"), "--seeds 1000000000: more than 100000 seeds"),
+        (("--set", "run.seed=4294967295"), "--seeds 2: from run.seed 4294967295 on there are 1 seeds"),
+        (("--set", "run.seed=4294967296"), "4294967296 is out of bounds: it must be at most 4294967295"),
     ],
 )
 def test_bad_comparisons(folder: Path, capsys: Any, more: tuple[str, ...], said: str) -> None:
