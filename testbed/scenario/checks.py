@@ -7,7 +7,7 @@ from typing import Any
 
 from testbed import catalogue
 from testbed.errors import InputError, Problem
-from testbed.scenario import checks_claims, checks_faults, checks_network, checks_tasks
+from testbed.scenario import checks_claims, checks_faults, checks_network, checks_run, checks_tasks
 from testbed.scenario.checks_faults import FaultCatalogue
 from testbed.scenario.model import Scenario
 from testbed.scenario.partial import HoleMet, until_hole
@@ -36,6 +36,7 @@ def _checks(s: Scenario, source: Source, topology: Topology | None, faults: Faul
     for name, task in _items(lambda: s.tasks):
         yield checks_tasks.dag(name, task, s.services)
         yield checks_tasks.deadline(name, task, s)
+    yield checks_run.bounds(s)
     yield network.arrivals(s.arrivals, s.run, source)
     for i, entry in _items(lambda: s.bandwidth):
         yield network.bandwidth(i, entry, source)

@@ -286,8 +286,8 @@ class CorePlacement(Strict):
 
 
 class Run(Strict):
-    warmup: Seconds = Field(default=10.0, description="not measured")
-    duration: PositiveSeconds = Field(default=40.0, description="the measured window, after the warm-up")
+    warmup: Seconds = Field(default=10.0, description="not measured; 24 h at most")
+    duration: PositiveSeconds = Field(default=40.0, description="the measured window, after the warm-up; 24 h at most")
     slot: PositiveSeconds = Field(default=1.0, description="between two decisions")
     seed: Annotated[Count, Field(ge=0, le=LAST_SEED)] = Field(default=1, description="of everything random")
     dilate: Annotated[Number, Field(ge=1, le=1000), Unit("factor")] = Field(

@@ -107,6 +107,27 @@ def test_the_bare_path_follows_the_longest_branch(tmp_path: Path) -> None:
     assert "185 ms: 160 ms on the access" in only(problems(tmp_path, *changes)).message
 
 
+@pytest.mark.parametrize(
+    ("sets", "path", "says"),
+    [
+        (["run.duration=1e300 s"], "run.duration", "24 h is the most"),
+        (["run.warmup=25 h"], "run.warmup", "is 25 h; 24 h is the most"),
+        (["run.slot=1 us"], "run.slot", "is too short for a run of 50 s: at least 5 us"),
+        (["run.view_interval=1 us"], "run.view_interval", "is too short for a run of 50 s: at least 5 us"),
+        (["load=1e308"], "load", "a run has 10,000,000 at most"),
+        (["arrivals.rate=1e6 /s"], "arrivals.rate", "up to 5e+07 tasks; a run has 10,000,000 at most"),
+        (["arrivals.law=ramp", "arrivals.ramp_to=1e5"], "arrivals.rate", "at the law's peak"),
+    ],
+)
+def test_a_run_that_would_not_end_or_find_no_room(tmp_path: Path, sets: list[str], path: str, says: str) -> None:
+    found = only(problems(tmp_path, sets=sets))
+    assert found.path == path and says in found.message
+
+
+def test_a_run_of_a_day(tmp_path: Path) -> None:
+    assert scenario(tmp_path, sets=["run.duration=24 h"]).run.duration == 86400.0
+
+
 def test_a_cycle_is_named_in_the_direction_of_the_data(tmp_path: Path) -> None:
     stages = "a: {service: cut, inputs: {ingress: 1 MB, c: 1 MB}}\n      b: {service: cut, inputs: {a: 1 MB}}\n      "
     change = ("cut: {inputs: {ingress: 1 MB}}\n      " + SEE, stages + "c: {service: cut, inputs: {b: 1 MB}}")
