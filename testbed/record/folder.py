@@ -34,19 +34,28 @@ _STAGES = (
 )
 
 
+def vacant(path: Path) -> None:
+    """Raises InputError where the records of a run can't go: a file, or a folder that holds something."""
+    if os.path.exists(path) and not path.is_dir():
+        raise InputError(f"{path}: is a file; --out names a folder, and a new one is best")
+    try:
+        full = path.is_dir() and any(path.iterdir())
+    except OSError as error:
+        raise CannotRun(f"{path}: can't be read ({error.strerror}); name another folder with --out") from None
+    if full:
+        raise InputError(f"{path}: the folder is not empty; name a new one with --out, nothing was overwritten")
+
+
 class RunFolder:
     """Opens DIR for one run. Raises InputError if it already holds a run, CannotRun if it can't be written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if os.path.exists(path) and not path.is_dir():
-            raise InputError(f"{path}: is a file; --out names a folder, and a new one is best")
+        vacant(path)
         self.lost = ""  # why the records are not whole, once a line could not be written
         self._made, self._made_parent = not os.path.exists(path), not os.path.exists(path.parent)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise InputError(f"{path}: the folder is not empty; name a new one with --out, nothing was overwritten")
             self._logs = {EVENTS: (path / EVENTS).open("a", encoding="utf-8")}
         except OSError as error:
             raise CannotRun(

@@ -18,7 +18,7 @@ from controller.observation import Observation
 from testbed.errors import CannotRun, InputError, ShaketableError
 from testbed.faults.base import catalogue_of_faults, load_kind
 from testbed.load.bandwidth import Bins
-from testbed.record.folder import RunFolder
+from testbed.record.folder import RunFolder, vacant
 from testbed.record.tables import Names
 from testbed.run import summary as summaries
 from testbed.run.loop import Hands, Journey, Listener, Loop
@@ -88,6 +88,7 @@ def execute(
     be had again. hands: who may work on it meanwhile, and end it. bound: solve for the fluid bound, which takes as long
     as a short twin run.
     """
+    vacant(out)  # said now, not after the half minute that a first run takes to get ready
     say("making the controller's loops ready …")
     loops.ready()  # now, so that no slot of the run waits for it
     keep = prepared.world not in SIMULATED if observations is None else observations

@@ -191,6 +191,9 @@ def test_a_run_into_a_folder_that_is_not_empty_overwrites_nothing(testbed: Comma
     assert testbed("run", path, "--out", folder) == 2
     assert "the folder is not empty; name a new one with --out, nothing was overwritten" in testbed.err
     assert (folder / "summary.json").read_text() == "precious"
+    assert testbed("run", path, "--in", "twin", "--out", folder) == 2
+    assert testbed("run", path, "--in", "twin", "--out", path) == 2
+    assert "is a file; --out names a folder" in testbed.err
     assert tree(testbed.folder) == ["mine", "mine/summary.json", "scenario.yaml"]
 
 
