@@ -23,6 +23,7 @@ _SHAPES = {"dict_type": "a mapping of names to values", "list_type": "a list",
            "model_type": "a mapping of keys to values",
            "model_attributes_type": "a mapping of keys to values", "string_type": "a text", "tuple_type": "a list",
            "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+           "int_parsing_size": "a whole number of fewer digits",
            "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
            "bool_type": "true or false", "bool_parsing": "true or false"}  # fmt: skip
 

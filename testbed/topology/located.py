@@ -79,12 +79,14 @@ def text_of(path: Path, most: int = MOST_BYTES) -> str:
     try:
         if os.path.isdir(path):
             raise refuse("this is a folder; name a file in it")
-        if not os.path.isfile(path):
+        if not os.path.lexists(path):
             raise refuse(f"there is no such file. {_siblings(path)}")
+        if not os.path.isfile(path):
+            raise refuse(_no_file(path))
         with path.open("rb") as file:
             raw = file.read(most + 1)
     except (OSError, ValueError) as error:
-        raise refuse(f"cannot be read: {error}") from error
+        raise refuse(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(raw) > most:
         raise refuse(f"is larger than {most // 2**20} MiB, the most that is read")
     try:
@@ -94,13 +96,21 @@ def text_of(path: Path, most: int = MOST_BYTES) -> str:
         raise refuse(f"is not UTF-8 text (byte {error.start}: 0x{raw[error.start]:02x})", line) from error
 
 
+def _no_file(path: Path) -> str:
+    """Of something that is there. A pipe can be read once, and every run of a scenario reads it again."""
+    if not os.path.exists(path):
+        return "is a link that leads to no file"
+    return "is no file but a device, a pipe or a socket: write what it gives into a file and name that"
+
+
 def _siblings(path: Path) -> str:
     folder = path.parent
     if not os.path.isdir(folder):
         return f"There is no folder {str(folder)!r} either"
     there = sorted(p.name for p in folder.iterdir() if p.suffix == path.suffix)
     if not there:
-        return f"In {'this folder' if folder == Path() else f'{str(folder)!r}'} no file ends in {path.suffix!r}"
+        where = "this folder" if folder == Path() else repr(str(folder))
+        return f"In {where} no file ends in {path.suffix!r}" if path.suffix else f"In {where} every file has an ending"
     return "In that folder: " + nearest(path.name, there)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -92,10 +93,24 @@ def test_a_file_that_is_not_there_and_a_folder(testbed: Command, word: str) -> N
         assert "is a folder" in testbed.err
 
 
+def test_a_name_that_leads_to_no_file_is_not_recommended(testbed: Command) -> None:
+    (testbed.folder / "loop.yaml").symlink_to("pool.yaml")
+    (testbed.folder / "pool.yaml").symlink_to("loop.yaml")
+    assert testbed("plan", "loop.yaml") == 2
+    assert testbed.err == "loop.yaml:1:1: (document): is a link that leads to no file\n"
+    os.mkfifo(testbed.folder / "fifo.yaml")
+    for name in ("fifo.yaml", "/dev/null"):
+        assert testbed("plan", name) == 2
+        assert "is no file but a device, a pipe or a socket: write what it gives into a file" in testbed.err
+    assert testbed("plan", "-") == 2
+    assert "there is no such file. In this folder every file has an ending" in testbed.err
+
+
 @pytest.mark.parametrize("word", ["check", "plan", "run"])
 @pytest.mark.parametrize(
     ("given", "says"),
     [
+        ("run.seed=99999999999999999999", "found 1e+20, expected a whole number of fewer digits"),
         ("foo.bar=1", "--set foo.bar: there is no key 'foo'"),
         ("run.duraton=5 s", "--set run.duraton: there is no key 'duraton'. Did you mean 'duration'?"),
         ("run.duration=5", "5 has no unit"),
