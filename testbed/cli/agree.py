@@ -9,6 +9,7 @@ from testbed.campaign import agree
 from testbed.cli.progress import Progress, stderr, tell
 from testbed.errors import InputError
 from testbed.report.agreement import markdown, text
+from testbed.units import counted
 from testbed.verdict.claims import EXIT, overall
 
 
@@ -25,7 +26,7 @@ def agree_on(
         plan = agree.plan_of(file, sets, seeds)
         folder = out or Path("results") / f"agree-{file.stem}-{plan['sha256'][:8]}"
         known = agree.runs_in(against)
-        stderr().print(f"{seeds} seeds in each world; records: {folder}")
+        stderr().print(f"{counted(seeds, 'seed')} in each world; records: {folder}")
         with Progress() as progress:
             made = agree.make_runs(file, sets, plan, folder, known, progress)
         groups = agree.pairs_of(agree.runs_in(made))

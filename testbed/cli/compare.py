@@ -15,6 +15,7 @@ from testbed.campaign.folder import write
 from testbed.cli.progress import Progress, stderr, stdout, tell
 from testbed.report.canvas import alone
 from testbed.report.comparison import figures, page
+from testbed.units import counted
 
 
 def compare_policies(
@@ -26,7 +27,7 @@ def compare_policies(
     folder = out or Path("results") / f"compare-{file.stem}-{plan.as_json()['sha256'][:8]}"
     said = stderr() if as_json else stdout()
     total = len(plan.policies) * len(plan.values) * len(plan.seeds)
-    stderr().print(f"{total} runs in the {world} world; records: {folder}")
+    stderr().print(f"{counted(total, 'run')} in the {world} world; records: {folder}")
     with Progress() as progress:
         found = compare.compare(plan, folder, workers or len(os.sched_getaffinity(0)), progress)
     write_comparison(folder, found)

@@ -232,7 +232,7 @@ def _which(c: argparse.ArgumentParser) -> None:
 
 def _word(words: Any, name: str, do: Any, text: str) -> argparse.ArgumentParser:
     c: argparse.ArgumentParser = words.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EXIT_CODES
+        name, help=text, description=text[0].upper() + text[1:] + ("" if text.endswith("?") else "."), epilog=EXIT_CODES
     )
     c.set_defaults(do=do, asked=c)
     return c

@@ -13,6 +13,7 @@ from testbed.cli.folders import claiming
 from testbed.cli.progress import Progress, stderr, stdout, tell
 from testbed.report.junit import junit, words
 from testbed.report.verdicts import page
+from testbed.units import counted
 from testbed.verdict.claims import EXIT
 
 
@@ -29,8 +30,9 @@ def verify_files(
     plan = verify.plan_of(what, sets, world)
     folder = out or Path("results") / f"verify-{what[0].file.stem}-{plan['sha256'][:8]}"
     said = stderr() if as_json else stdout()
-    total = sum(len(s.cells) for s in what)
-    stderr().print(f"{sum(len(s.claims) for s in what)} claims, {total} runs in the {world} world; records: {folder}")
+    claims = counted(sum(len(s.claims) for s in what), "claim")
+    runs_of_all = counted(sum(len(s.cells) for s in what), "run")
+    stderr().print(f"{claims}, {runs_of_all} in the {world} world; records: {folder}")
     with Progress() as progress:
         found = verify.verify(what, sets, world, folder, workers or len(os.sched_getaffinity(0)), progress)
     for name, text in (

@@ -213,6 +213,8 @@ def clean(arguments: argparse.Namespace) -> int:
         tell(line, sys.stderr if arguments.json else None)
 
     lines = remove(arguments.run, plan=arguments.plan, say=say)
+    if arguments.run is not None and not lines:
+        say(f"run {arguments.run}: nothing of it is here")
     if arguments.json:
         tell({"plan": arguments.plan, "lines": lines})
     return 0

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as xml
 
+from testbed.units import counted
+
 #: What XML 1.0 can't hold (a message may quote anything).
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -44,10 +46,8 @@ def words(c: Mapping[str, Any]) -> str:
         more = f" (and {len(c['doubts']) - 1} more)" if len(c["doubts"]) > 1 else ""
         return f"{asked}: unknown, {c['doubts'][0]}{more}"
     at = f" at {c['binding']}" if c.get("binding") else ""
-    value = f"{c['estimate']:.4g}{at}"
+    value = f"{counted(c['runs'], 'run')} {c['estimate']:.4g}{at}"
     if c["lower"] is None:
-        return f"{asked}: {c['verdict']}, {'worst of ' if c['statistic'] == 'worst' else ''}{c['runs']} runs {value}"
+        return f"{asked}: {c['verdict']}, {'worst of ' if c['statistic'] == 'worst' else ''}{value}"
     bound = f"[{c['lower']:.4g}, {c['upper']:.4g}]"
-    return (
-        f"{asked}: {c['verdict']}, mean of {c['runs']} runs {value}, one-sided bounds {bound} at level {c['level']:.3g}"
-    )
+    return f"{asked}: {c['verdict']}, mean of {value}, one-sided bounds {bound} at level {c['level']:.3g}"
