@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Sequence
 from datetime import datetime
@@ -54,7 +55,7 @@ def falsify_claim(a: argparse.Namespace) -> int:
 
 def effort(a: argparse.Namespace) -> Effort:
     """Of the words that `falsify` and `margins` share. Raises InputError."""
-    if a.load_up_to <= 1:
+    if not 1 < a.load_up_to < math.inf:  # nor nan
         raise InputError(f"--load-up-to {a.load_up_to:g}: a factor on the load above 1, for example 4")
     return Effort(tuple(_kinds(a.kinds)), a.together, a.load_up_to, a.seeds, a.recheck, a.budget)
 

@@ -26,8 +26,10 @@ def draw_margins(a: argparse.Namespace) -> int:
     """0 when each search ended with a margin or a counterexample, 3 otherwise. What DIR holds already is kept."""
     files = scenarios(a.files or [SCENARIOS / "claims"])
     hunts = _hunts(files, [p.strip() for p in a.policies.split(",") if p.strip()] if a.policies else [None], a)
+    if Path(a.out).exists() and not Path(a.out).is_dir():
+        raise InputError(f"{a.out}: is a file; --out names a folder, and a new one is best")
     console = stderr()
-    console.print(f"{len(hunts)} searches, at most {a.budget} twin runs each; records: {a.out}")
+    console.print(f"searches: {len(hunts)}, at most {a.budget} twin runs each; records: {a.out}")
     rows = []
     with Budget() as progress, crew(None, a.workers or len(os.sched_getaffinity(0)), live=False) as client:
         for i, h in enumerate(hunts):
