@@ -26,7 +26,7 @@ def draw_margins(a: argparse.Namespace) -> int:
     """0 when each search ended with a margin or a counterexample, 3 otherwise. What DIR holds already is kept."""
     files = scenarios(a.files or [SCENARIOS / "claims"])
     hunts = _hunts(files, [p.strip() for p in a.policies.split(",") if p.strip()] if a.policies else [None], a)
-    if Path(a.out).exists() and not Path(a.out).is_dir():
+    if os.path.exists(a.out) and not os.path.isdir(a.out):
         raise InputError(f"{a.out}: is a file; --out names a folder, and a new one is best")
     console = stderr()
     console.print(f"searches: {len(hunts)}, at most {a.budget} twin runs each; records: {a.out}")

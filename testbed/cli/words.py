@@ -214,7 +214,7 @@ def clean(arguments: argparse.Namespace) -> int:
 
     lines = remove(arguments.run, plan=arguments.plan, say=say)
     if arguments.run is not None and not lines:
-        say(f"run {arguments.run}: nothing of it is here")
+        tell(f"run {arguments.run}: nothing of it is here", sys.stderr)
     if arguments.json:
         tell({"plan": arguments.plan, "lines": lines})
     return 0

@@ -32,7 +32,8 @@ def test_sigkill_in_the_middle_leaves_nothing(tmp_path: Path, capsys: pytest.Cap
         run.nothing_left(30.0)
         assert not Path(Names(run.run_id).folder).exists()
         assert main(["clean", "--run", run.run_id]) == 0
-        assert capsys.readouterr().out == ""
+        said = capsys.readouterr()
+        assert said.out == "" and "nothing of it is here" in said.err
         assert not (run.folder / "complete").exists(), "half a run is not taken for one"
         assert main(["report", str(run.folder)]) == 2
 
