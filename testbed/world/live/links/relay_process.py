@@ -194,13 +194,15 @@ class Relay:
             self.timer.arm(self.armed)
 
     def listen(self) -> None:
-        data = self.control.recv(1 << 16, socket.MSG_DONTWAIT)
+        try:
+            data = self.control.recv(1 << 16, socket.MSG_DONTWAIT)
+            *lines, self.buffer = (self.buffer + data).split(b"\n")
+            for line in lines:
+                self.control.sendall(json.dumps(self.obey(json.loads(line))).encode() + b"\n")
+        except ConnectionError:  # the owner has gone without its answer: it was interrupted
+            data = b""
         if not data:
             self.running = False
-            return
-        *lines, self.buffer = (self.buffer + data).split(b"\n")
-        for line in lines:
-            self.control.sendall(json.dumps(self.obey(json.loads(line))).encode() + b"\n")
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command; a failure is an answer, never the end of the process."""

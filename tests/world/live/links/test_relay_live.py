@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import select
 import signal
 import statistics
 import subprocess
@@ -220,6 +221,15 @@ def test_an_owner_that_is_killed_takes_its_relay_along(until: Until) -> None:
     owner.kill()
     owner.wait()
     assert until(lambda: not present("sktest-own-a") and not present("sktest-own-b"))
+
+
+def test_an_owner_that_goes_without_its_answer_is_no_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    """Interrupted between command and answer: the kernel then resets the connection, where else it would end it."""
+    relay = Relay()
+    relay._socket.sendall(b'{"do": "lateness", "anew": false}\n')
+    assert select.select([relay._socket], [], [], 30.0)[0], "the answer is here, and nobody takes it"
+    relay.close()
+    assert relay._process.returncode == 0 and capfd.readouterr().err == ""
 
 
 def test_a_name_that_is_taken_is_said_and_nothing_is_left_half_made(wires: Wires) -> None:
