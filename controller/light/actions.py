@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from controller.decision import Action, Drain, Migrate, Resize, Start
@@ -18,7 +17,7 @@ from controller.model import Model, Paths
 from controller.observation import Observation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Target of one service: node → workers, and what its reasons are made of when something has to change.
 
@@ -34,32 +33,17 @@ class Wanted:
     homes: Mapping[str, str]
     gains: Mapping[str, str]
 
-    @cached_property
-    def _pool_of(self) -> Mapping[str, str]:
-        """Cluster → pool."""
-        return {g: name for name, clusters in self.pools.items() for g in clusters}
-
-    @cached_property
-    def _texts(self) -> dict[str, str]:
-        """Reasons told so far, by pool: its instances have the same."""
-        return {}
-
     def reason(self, node: str) -> str:
         """Why this many workers stand on `node`."""
-        pool = self._pool_of[self.homes[node]]
-        text = self._texts.get(pool)
-        if text is None:
-            self._texts[pool] = text = self._reason(pool)
-        return f"{text}; {self.gains[node]}" if node in self.gains else text
-
-    def _reason(self, pool: str) -> str:
+        pool = next(name for name, clusters in self.pools.items() if self.homes[node] in clusters)
         n, own = self.numbers, self.numbers[pool]
-        return (
+        text = (
             f"{self.service}: {own['demand']:.1f}/s in {pool} ("
             + ", ".join([f"{g} {self.local.get(g, 0.0):.1f}/s" for g in self.pools[pool]])
             + f"), x̄ {1e3 * n['mean']:.0f} ms: {own['p']} workers, psi {own['psi']:.3f}"
             + f" (target {n['relaxed']:.2f}) at w {1e3 * n['budget']:.0f} ms, Z {n['Z']:.1f}"
         )
+        return f"{text}; {self.gains[node]}" if node in self.gains else text
 
 
 @dataclass(frozen=True, slots=True)

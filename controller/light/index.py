@@ -53,7 +53,7 @@ class Index:
     @cached_property
     def position(self) -> Mapping[str, int]:
         """Node name → row."""
-        return {v.name: k for k, v in enumerate(self.model.nodes)}
+        return {v: k for k, v in enumerate(self.names)}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class Index:
     @cached_property
     def endpoint(self) -> Mapping[str, int]:
         """Node or ingress name → row and column of `Ways`."""
-        names = [*(v.name for v in self.model.nodes), *(o.name for o in self.model.ingresses)]
+        names = [*self.names, *(o.name for o in self.model.ingresses)]
         return {name: k for k, name in enumerate(names)}
 
     @cached_property

@@ -100,13 +100,12 @@ def pooled(
     """
     past, local, p = state.pooled.get(service, {}), state.local[service], state.parameters
     counted, seconds = observed.arrivals.get, slots * model.slot
-    up, down = demand.weight(p.ewma_up, slots), demand.weight(p.ewma_down, slots)
     found: list[float] = []
     for name, clusters in pools.items():
         old = past[name] if name in past else sum([local[g] for g in clusters])
         if slots >= LEAST_SLOTS:
             new = sum([counted((service, g), 0) for g in clusters]) / seconds
-            old += (up if new > old else down) * (new - old)
+            old = demand.smooth(old, new, slots, p.ewma_up, p.ewma_down)
         found.append(old)
     return found
 

@@ -19,7 +19,7 @@ from testbed.scenario.loader import text_and_hash
 from testbed.scenario.model import LAST_SEED, Count, Name, Scenario, Strict, Value
 from testbed.topology.explain import explain
 from testbed.topology.located import Document, Place, read
-from testbed.verdict.cells import Cell, assignment, digest, seeds_from
+from testbed.verdict.cells import MOST_SEEDS, Cell, assignment, digest, seeds_from
 
 PLAN_VERSION = 1
 MOST_RUNS = 1_000_000
@@ -39,7 +39,7 @@ class Seeds(Strict):
     """first: None is the scenario's run.seed. Then the next ones."""
 
     first: Annotated[Count, Field(ge=0, le=LAST_SEED)] | None = None
-    count: Annotated[Count, Field(ge=1, le=100_000)] = 10
+    count: Annotated[Count, Field(ge=1, le=MOST_SEEDS)] = 10
 
 
 class Campaign(Strict):

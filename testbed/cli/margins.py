@@ -16,6 +16,7 @@ from testbed.cli.falsify import effort, sentences
 from testbed.cli.folders import scenarios
 from testbed.cli.progress import Budget, Progress, stderr, tell
 from testbed.errors import InputError
+from testbed.record.folder import no_file
 from testbed.report.margins import figure, page, table
 from testbed.run.prepare import load
 
@@ -26,8 +27,7 @@ def draw_margins(a: argparse.Namespace) -> int:
     """0 when each search ended with a margin or a counterexample, 3 otherwise. What DIR holds already is kept."""
     files = scenarios(a.files or [SCENARIOS / "claims"])
     hunts = _hunts(files, [p.strip() for p in a.policies.split(",") if p.strip()] if a.policies else [None], a)
-    if os.path.exists(a.out) and not os.path.isdir(a.out):
-        raise InputError(f"{a.out}: is a file; --out names a folder, and a new one is best")
+    no_file(Path(a.out))
     console = stderr()
     console.print(f"searches: {len(hunts)}, at most {a.budget} twin runs each; records: {a.out}")
     rows = []

@@ -34,10 +34,15 @@ _STAGES = (
 )
 
 
+def no_file(path: Path) -> None:
+    """Raises InputError where a file is in place of the folder for records."""
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise InputError(f"{path}: is a file; --out names a folder, and a new one is best")
+
+
 def vacant(path: Path) -> None:
     """Raises InputError where the records of a run can't go: a file, or a folder that holds something."""
-    if os.path.exists(path) and not path.is_dir():
-        raise InputError(f"{path}: is a file; --out names a folder, and a new one is best")
+    no_file(path)
     try:
         full = path.is_dir() and any(path.iterdir())
     except OSError as error:

@@ -10,11 +10,11 @@ from controller.light.loops.groups import pools
 from controller.light.loops.places import add_nearest, add_return, candidates, carry, offers, senders, take
 from controller.light.loops.search import arranged_each
 from controller.light.loops.stages import nearest, reach, serve
-from controller.light.loops.workers import exceeding, exponent, sized, sizes
+from controller.light.loops.workers import exceeding, exponent, sizes
 
 _ALL: tuple[Compiled, ...] = (  # type: ignore[type-arg]
     candidates, add_nearest, add_return, carry, offers, senders, take, pools, arranged_each, exponent, exceeding,
-    nearest, reach, serve, sized, sizes,
+    nearest, reach, serve, sizes,
 )  # fmt: skip
 
 
@@ -39,7 +39,6 @@ __all__ = [
     "ready",
     "senders",
     "serve",
-    "sized",
     "sizes",
     "take",
 ]

@@ -41,14 +41,14 @@ def exceeding(known: Array, u: Array, mean: float, budget: float, a: float, b: f
 
 
 @compiled(
-    several("int64", "float64", "float64"), FLOATS, FLOATS, "float64", "float64", "float64", "float64", "float64",
-    "float64", "float64", "float64", "float64", "int64",
+    several("int64", "float64"), FLOATS, FLOATS, "float64", "float64", "float64", "float64", "float64", "float64",
+    "float64", "float64", "float64", "int64",
 )  # fmt: skip
 def sized(
     known: Array, u: Array, mean: float, demand: float, budget: float, v: float, keep: float, parallel: float,
     violation: float, relaxed: float, penalty: float, limit: int,
-) -> tuple[int, float, float]:  # fmt: skip
-    """(p, ψ(p), objective) of eq. (25), 1 ≤ p ≤ limit; the fewest of equally good ones.
+) -> tuple[int, float]:  # fmt: skip
+    """(p, ψ(p)) of eq. (25), 1 ≤ p ≤ limit; the fewest of equally good ones.
 
     known, u: u* over ρ; mean, budget: s; demand: per s; keep, parallel: c_mt and c_pl; violation: (z₀ + Z) λ;
     penalty: of ψ above `relaxed`.
@@ -73,7 +73,7 @@ def sized(
         objective = operation + violation * psi + penalty * max(0.0, psi - relaxed)
         if objective < least:
             best, best_psi, least = p, psi, objective
-    return best, best_psi, least
+    return best, best_psi
 
 
 @compiled(
@@ -87,7 +87,7 @@ def sizes(
     """(p, ψ(p)) of `sized` for each of the demands. violation: z₀ + Z."""
     best, psi = np.empty(len(demands), np.int64), np.empty(len(demands))
     for k in range(len(demands)):
-        best[k], psi[k], _ = sized(
+        best[k], psi[k] = sized(
             known, u, mean, demands[k], budget, v, keep, parallel, violation * demands[k], relaxed, penalty, limit
         )
     return best, psi
